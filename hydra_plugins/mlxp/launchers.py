@@ -1,0 +1,73 @@
+"""Hydra's Launcher contract; the work is in mlxp_core, imported when a launcher is used."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
+from omegaconf import DictConfig
+
+from hydra_plugins.mlxp import config as _config  # noqa: F401  # Hydra 1.4 loads this module alone, by its entry point
+
+
+class MlxpLauncher(Launcher):
+    """What our launchers share; Hydra creates one per sweep and calls `launch` once per batch."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    @property
+    @abstractmethod
+    def sweep_class(self) -> str:
+        """The dotted name of the class that does the work."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Check all that can be checked before Hydra writes anything.
+
+        Raises:
+            CompactHydraException: an error that Hydra shows without a traceback.
+        """
+        with _shown_by_hydra():
+            # By name: Hydra imports this module in every program, and few of them launch a sweep with it.
+            self.sweep = get_class(self.sweep_class)(self.options, config, hydra_context)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Launch one batch of jobs; what comes back is what is known of their results, and nothing invented."""
+        with _shown_by_hydra():
+            results: Sequence[JobReturn] = self.sweep.launch(job_overrides, initial_job_idx)
+            return results
+
+
+class SLURMLauncher(MlxpLauncher):
+    """hydra/launcher=slurm"""
+
+    sweep_class = "mlxp_core.batch_sweep.SLURMSweep"
+
+
+class OARLauncher(MlxpLauncher):
+    """hydra/launcher=oar"""
+
+    sweep_class = "mlxp_core.batch_sweep.OARSweep"
+
+
+class LocalLauncher(MlxpLauncher):
+    """hydra/launcher=local"""
+
+    sweep_class = "mlxp_core.local_sweep.LocalSweep"
+
+
+@contextmanager
+def _shown_by_hydra() -> Iterator[None]:
+    from mlxp_core.errors import MlxpError
+
+    try:
+        yield
+    except MlxpError as error:
+        raise CompactHydraException(str(error)) from error

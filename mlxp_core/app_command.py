@@ -1,0 +1,126 @@
+"""How this application is started again: by the command line that started it, less what belongs to this one launch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from hydra._internal import utils as hydra_utils
+from omegaconf import DictConfig
+
+from mlxp_core.errors import AppCommandError
+
+# Interpreter options whose value is the next word when it is not in the same one (`python --help`).
+_OPTIONS_WITH_VALUE = "WX"
+
+
+@dataclass(frozen=True)
+class AppCommand:
+    """The command that starts the application, up to its overrides.
+
+    Attributes:
+        argv: interpreter, its options, the program, and Hydra's own options (--config-name, ...).
+        cwd: where the application was started.
+        environment: variables that the start depends on and that a batch scheduler may not carry over.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def current_app_command(config: DictConfig) -> AppCommand:
+    """How to start the application that runs in this process again.
+
+    Args:
+        config: the configuration of the sweep, whose hydra node says where it was started.
+
+    Raises:
+        AppCommandError: there is no such command (a notebook, `compose`, a test runner, ...).
+    """
+    cwd = Path(config.hydra.runtime.cwd)
+    if not _started_by_hydra_main():
+        raise AppCommandError(_cannot("@hydra.main did not read this process's command line"))
+    names = ["PYTHONPATH", *config.hydra.job.env_copy]
+    return AppCommand(
+        argv=(sys.executable, *_program(sys.orig_argv, cwd), *_hydra_options(sys.argv[1:])),
+        cwd=cwd,
+        environment={name: os.environ[name] for name in names if name in os.environ},
+    )
+
+
+def _cannot(reason: str) -> str:
+    return (
+        f"This application cannot be started again in a job: {reason}. "
+        "Put the function under @hydra.main into a file and start it with 'python file.py -m ...'."
+    )
+
+
+def _started_by_hydra_main() -> bool:
+    """Whether Hydra itself parsed sys.argv for the sweep that is going on."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not hydra_utils._run_hydra.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _program(orig_argv: Sequence[str], cwd: Path) -> list[str]:
+    """The interpreter's options and the program: `["-u", "main.py"]`, `["-m", "package.module"]`."""
+    options, words = split_interpreter_options(orig_argv[1:])
+    main = sys.modules["__main__"]
+    main_file = Path(getattr(main, "__file__", None) or "")
+    spec = getattr(main, "__spec__", None)
+    if words and main_file.name == Path(sys.argv[0]).name:
+        if words[0] == "-m":
+            if spec is not None and spec.name in (words[1], f"{words[1]}.__main__"):
+                return [*options, *words[:2]]
+        elif not (cwd / words[0]).exists():  # the program changed its working directory before Hydra ran
+            return [*options, str(main_file.resolve())]
+        elif (cwd / words[0]).samefile(main_file):
+            return [*options, words[0]]
+    # An interactive interpreter, `python -c`, a debugger, a test that sets sys.argv
+    raise AppCommandError(_cannot(f"it was started as '{' '.join(orig_argv[:4])}'"))
+
+
+def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words behind the interpreter into its options and the program with what follows.
+
+    The program is `["main.py", ...]` or `["-m", "package.module", ...]`; it is empty for `python -c` and an interactive
+    interpreter. Options may be joined (`-um module`, `-Xdev`); see the manual page python(1).
+    """
+    options: list[str] = []
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word.startswith("--"):  # --check-hash-based-pycs VALUE is the only one that runs a program
+            options += [word, *rest[:1]]
+            rest = rest[1:]
+            continue
+        for position, letter in enumerate(word[1:], start=1):
+            if letter in "cm":
+                value = [word[position + 1 :]] if word[position + 1 :] else [rest.pop(0)]
+                if position > 1:
+                    options.append(word[:position])
+                return options, ["-m", *value, *rest] if letter == "m" else []
+            if letter in _OPTIONS_WITH_VALUE:
+                options.append(word)
+                if position == len(word) - 1:
+                    options.append(rest.pop(0))
+                break
+        else:
+            options.append(word)
+    return options, rest if rest[:1] != ["-"] else []
+
+
+def _hydra_options(words: Sequence[str]) -> list[str]:
+    """Hydra's own options that choose the configuration; its overrides come from the composed configuration."""
+    arguments = hydra_utils.get_args_parser().parse_intermixed_args(list(words))
+    options = []
+    for name in ("config_path", "config_name", "config_dir"):
+        if (value := getattr(arguments, name)) is not None:
+            options += [f"--{name.replace('_', '-')}", value]
+    return options

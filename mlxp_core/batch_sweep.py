@@ -1,0 +1,98 @@
+"""A sweep whose runs a batch scheduler takes: submit, write the job ids down, and leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext
+from hydra.utils import get_class
+from omegaconf import DictConfig
+
+from mlxp_core import console
+from mlxp_core.errors import OptionError, SubmissionError, SubmissionUnknownError
+from mlxp_core.options import OAROptions, SLURMOptions
+from mlxp_core.run_info import now
+from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
+from mlxp_core.sweep import Run, Sweep
+
+
+class BatchSweep(Sweep):
+    """A sweep whose runs a batch scheduler takes."""
+
+    scheduler: Scheduler
+
+    def __init__(self, options: dict[str, Any], config: DictConfig, hydra_context: HydraContext) -> None:
+        super().__init__(options, config, hydra_context)
+        # The runs have not even started when launch() returns, and a sweeper that optimises would be handed nothing.
+        sweeper = config.hydra.sweeper._target_
+        if not issubclass(get_class(sweeper), BasicSweeper):
+            raise OptionError(
+                f"The sweeper {sweeper.rpartition('.')[2]} needs the results of its runs, and jobs submitted to "
+                f"{self.scheduler.title} have none yet: use hydra/launcher=local with it."
+            )
+
+    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+        if len(runs) == 1:
+            console.say(runs[0].job.run.script.read_text(encoding="utf-8"))
+        else:
+            console.say(f"Submitting {len(runs)} runs to {self.scheduler.title}:")
+        for done, run in enumerate(runs):
+            try:
+                job_id, answer = self.scheduler.submit(run.job)
+            except (SubmissionError, KeyboardInterrupt) as error:
+                unknown = not isinstance(error, SubmissionError) or isinstance(error, SubmissionUnknownError)
+                self._discard(runs[done + unknown :])
+                raise _broken_off(error, self.scheduler, runs, done, unknown) from None
+            self._record(run, job_id)
+            if len(runs) == 1:
+                console.say(answer.text)
+                console.say("\nJob launched!")
+            else:
+                console.say(f"  {run.label}  job {job_id}  {' '.join(run.overrides)}")
+                if answer.exit_status != 0:
+                    console.say(f"    but {self.scheduler.title} also said: {answer.text}")
+        console.say(
+            f"\nSee the {console.plural(runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
+            "holds log.stdout, log.stderr and its state (info.yaml)."
+        )
+        return []
+
+    def _record(self, run: Run, job_id: str) -> None:
+        """Add to the sweep's own record, a line a run: the run's directory belongs to the job by now."""
+        line = {"run": str(run.job.run.path), "scheduler": type(self.scheduler).__name__, "job_id": job_id, "at": now()}
+        with (self.sweep_dir / "submissions.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class SLURMSweep(BatchSweep):
+    """A sweep on SLURM."""
+
+    options_class = SLURMOptions
+    scheduler_class = SLURMScheduler
+
+
+class OARSweep(BatchSweep):
+    """A sweep on OAR."""
+
+    options_class = OAROptions
+    scheduler_class = OARScheduler
+
+
+def _broken_off(
+    error: BaseException, scheduler: Scheduler, runs: Sequence[Run], done: int, unknown: bool
+) -> SubmissionError:
+    """The error that ends a launch half-way: what happened, what is submitted and what is not."""
+    lines = [str(error) if isinstance(error, SubmissionError) else "Interrupted."]
+    if isinstance(error, KeyboardInterrupt):
+        lines.append(f"Whether {runs[done].label} is submitted, '{scheduler.list_command}' will tell.")
+    if done == 0 and not unknown:
+        lines.append("Nothing was submitted.")
+    else:
+        lines.append(f"{console.count(runs[:done], 'run')} of {len(runs)} submitted before it: these stay.")
+    if missing := runs[done + 1 :] if done or unknown else []:
+        lines.append("Not submitted, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+    return SubmissionError("\n".join(lines))

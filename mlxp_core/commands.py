@@ -1,0 +1,92 @@
+"""The only place that starts other programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlxp_core.errors import CommandNotFoundError, CommandTimeoutError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program said: `exit_status` as the shell gives it, its output as text."""
+
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """Both outputs, as a user would see them."""
+        return "\n".join(part.strip() for part in (self.stdout, self.stderr) if part.strip())
+
+
+def run_command(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout_s: float
+) -> Answer:
+    """Run a program without a shell and wait for its answer, whatever its exit status.
+
+    Raises:
+        CommandNotFoundError: there is no such program.
+        CommandTimeoutError: no answer within `timeout_s` seconds. The program is told to stop, but one that runs as
+            another user (oarsub does) cannot be stopped by us and may still do its work.
+    """
+    log.debug("running %s", shlex.join(argv))
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise CommandNotFoundError(f"The command '{argv[0]}' is not on this machine.") from None
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        with suppress(PermissionError):
+            process.kill()
+        raise CommandTimeoutError(f"'{shlex.join(argv)}' did not answer within {timeout_s:g} s.") from None
+    return Answer(tuple(argv), process.returncode, stdout, stderr)
+
+
+def run_script(shell: str, script: Path, stdout: Path, stderr: Path, gpus: str | None) -> int:
+    """Run a job script here, its output appended to two files, and return its exit status (128 + n for signal n).
+
+    `gpus` is the value of CUDA_VISIBLE_DEVICES in the process that launched (None: not set). submitit's local executor,
+    in whose child process this function runs, hides all GPUs from a job that asked it for none.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    if gpus is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus
+    with stdout.open("ab") as out, stderr.open("ab") as err:
+        # A session of its own, so that the script and all that it started can be ended together
+        process = subprocess.Popen(
+            [shell, str(script)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,57 @@
+"""What the user sees of a launch: plain lines, and a progress bar where there is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+
+def say(text: str) -> None:
+    """Print a line now, also into a pipe."""
+    print(text, flush=True)
+
+
+def plural(things: Sequence[object], noun: str) -> str:
+    """The noun, in the plural where there is not one thing."""
+    return noun if len(things) == 1 else f"{noun}s"
+
+
+def count(things: Sequence[object], noun: str) -> str:
+    """How many things: `1 run`, `3 runs`."""
+    return f"{len(things)} {plural(things, noun)}"
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[str, bool], None]]:
+    """Show how far a known number of runs is.
+
+    Yields a function that reports one that ended: its line, and whether it succeeded. Without a terminal there are
+    these lines alone.
+    """
+    if not sys.stdout.isatty():
+        say(title)
+        done = 0
+
+        def plain(line: str, succeeded: bool) -> None:
+            nonlocal done
+            done += 1
+            say(f"  {done}/{total}  {'COMPLETE' if succeeded else 'FAILED  '}  {line}")
+
+        yield plain
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(highlight=False)) as bar:
+        task = bar.add_task(title, total=total)
+
+        def report(line: str, succeeded: bool) -> None:
+            status = Text("COMPLETE", "green") if succeeded else Text("FAILED  ", "red")
+            bar.console.print(Text.assemble("  ", status, "  ", line))
+            bar.advance(task)
+
+        yield report

@@ -1,0 +1,60 @@
+"""Our errors. Each message says what is wrong, where, and what to do next.
+
+MlxpError
+├── OptionError              an option has a value that cannot work
+├── AppCommandError          this process cannot be started again by a command line
+├── LaunchInsideRunError     a run tried to launch runs
+├── RunDirectoryError        a run directory cannot be numbered, made or written
+├── RunFailedError           a run ended without a result
+├── CommandError             another program could not do what it was asked
+│   ├── CommandNotFoundError     it is not on this machine
+│   └── CommandTimeoutError      it did not answer
+└── SubmissionError          the scheduler did not take a job
+    └── SubmissionUnknownError   nobody can say whether it took the job
+"""
+
+from __future__ import annotations
+
+
+class MlxpError(Exception):
+    """Base of all errors that are meant to be read by the user."""
+
+
+class OptionError(MlxpError):
+    """An option has a value that cannot work."""
+
+
+class AppCommandError(MlxpError):
+    """This process cannot be started again by a command line."""
+
+
+class LaunchInsideRunError(MlxpError):
+    """A run that we launched tried to launch runs itself."""
+
+
+class RunDirectoryError(MlxpError):
+    """A run directory cannot be numbered, made or written."""
+
+
+class RunFailedError(MlxpError):
+    """A run ended without leaving a result."""
+
+
+class CommandError(MlxpError):
+    """Another program could not do what it was asked."""
+
+
+class CommandNotFoundError(CommandError):
+    """A program is not on this machine."""
+
+
+class CommandTimeoutError(CommandError):
+    """A program did not answer in time; it may still do what it was asked."""
+
+
+class SubmissionError(MlxpError):
+    """The scheduler did not take a job."""
+
+
+class SubmissionUnknownError(SubmissionError):
+    """Nobody can say whether the scheduler took a job."""

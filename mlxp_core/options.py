@@ -1,0 +1,145 @@
+"""The options of the launchers, as Hydra's structured configs read them.
+
+They live here, and not in hydra_plugins, because Hydra 1.3 executes the modules there again after they were imported,
+which would make every class two. An option that is not set (None or empty) writes no directive: the site's default
+holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from mlxp_core.errors import OptionError
+
+
+@dataclass
+class LauncherOptions:
+    """Options of every launcher."""
+
+    # job name; default: the last two parts of the run directory, e.g. logs/5
+    name: str | None = None
+    # shell that runs the script (bash or another POSIX shell); default: /bin/bash
+    shell_path: str = "/bin/bash"
+    # shell line, or list of lines, run first in the job (e.g. "source ~/.profile"); default: none
+    shell_config_cmd: Any = ""
+    # shell line, or list of lines, run second (e.g. "module purge"); default: none
+    cleanup_cmd: Any = ""
+    # shell line, or list of lines, run third (e.g. "conda activate torch"); default: none
+    env_cmd: Any = ""
+    # true: write every script and submit nothing; default: false
+    dry_run: bool = False
+
+
+@dataclass
+class LocalOptions(LauncherOptions):
+    """Options of hydra/launcher=local."""
+
+    # runs at the same time; default: the number of cores that this process may use
+    n_jobs: int | None = None
+
+
+@dataclass
+class BatchOptions(LauncherOptions):
+    """Options of every batch scheduler; names and meanings are those of hydra-submitit-launcher."""
+
+    # longest duration, in minutes; default: the site's
+    timeout_min: int | None = None
+    # number of nodes; default: the site's
+    nodes: int | None = None
+    # number of tasks on each node; default: the site's
+    tasks_per_node: int | None = None
+    # number of cores for each task; default: the site's
+    cpus_per_task: int | None = None
+    # number of GPUs on each node; default: the site's
+    gpus_per_node: int | None = None
+    # memory on each node, in GB (1024 MB); default: the site's
+    mem_gb: float | None = None
+    # raw directives in the scheduler's own syntax, added last, e.g. ["--mail-type=END"]; default: none
+    option_cmd: Any = field(default_factory=list)
+
+
+@dataclass
+class SLURMOptions(BatchOptions):
+    """Options of hydra/launcher=slurm; see the manual of sbatch."""
+
+    # partition to submit to; default: the site's
+    partition: str | None = None
+    # quality of service; default: the site's
+    qos: str | None = None
+    # account to charge; default: the site's
+    account: str | None = None
+    # node features asked for, e.g. "a100|h100"; default: none
+    constraint: str | None = None
+    # generic resources on each node, e.g. "gpu:a100:2"; default: none
+    gres: str | None = None
+    # nodes not to use, e.g. "node[1-3]"; default: none
+    exclude: str | None = None
+    # a comment that SLURM keeps with the job; default: none
+    comment: str | None = None
+    # number of cores for each GPU; default: the site's
+    cpus_per_gpu: int | None = None
+    # number of GPUs for each task; default: none
+    gpus_per_task: int | None = None
+    # memory for each core, with unit, e.g. "4G"; default: the site's
+    mem_per_cpu: str | None = None
+    # memory for each GPU, with unit, e.g. "40G"; default: the site's
+    mem_per_gpu: str | None = None
+    # further options of sbatch by name, e.g. {mail-type: END, exclusive: true}; default: none
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class OAROptions(BatchOptions):
+    """Options of hydra/launcher=oar; see the manual of oarsub."""
+
+    # queue to submit to; default: the site's
+    queue: str | None = None
+    # project to charge; default: the site's
+    project: str | None = None
+    # job types, e.g. [besteffort, idempotent]; default: none
+    types: list[str] = field(default_factory=list)
+    # expression over resource properties (-p), e.g. "gpu_model='A100' AND cluster='x'"; default: none
+    properties: str | None = None
+    # the site's property that holds a node's memory in MB, needed for mem_gb; default: none
+    memory_property: str | None = None
+
+
+def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
+    """The options of one launch as an instance of `schema`.
+
+    Hydra's structured configs have checked types and names already; what is left is an option that was added with
+    `+` and that nobody knows.
+
+    Raises:
+        OptionError: an option that `schema` does not have, or a number that cannot be.
+    """
+    known = [option.name for option in fields(schema)]
+    for name in values:
+        if name not in known:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it has: {', '.join(known)}."
+            raise OptionError(f"hydra.launcher.{name} is not an option of this launcher; {hint}")
+    options = schema(**values)
+    for option in fields(schema):
+        value = getattr(options, option.name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (value < 0 or (value == 0 and option.name != "gpus_per_node")):
+            raise OptionError(f"hydra.launcher.{option.name}={value} cannot be: give a number above 0.")
+    return options
+
+
+def lines_of(name: str, value: Any) -> list[str]:
+    """The lines of an option that takes a string or a list of strings.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if not value:
+        return []
+    lines = [value] if isinstance(value, str) else value
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise OptionError(f"hydra.launcher.{name} must be a string or a list of strings, not {value!r}.")
+    return lines

@@ -1,0 +1,61 @@
+"""A run's JobReturn, carried from the job to the process that launched it by a file in the run directory."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from mlxp_core.errors import RunFailedError
+from mlxp_core.run_directory import RunDirectory
+from mlxp_core.run_info import read_info
+
+log = logging.getLogger(__name__)
+
+
+def write_result(run: RunDirectory, job_return: JobReturn) -> None:
+    """Keep a job's return in its directory.
+
+    A value that cannot be pickled is left out, with a warning; None stands for it, which no optimiser takes for a
+    result.
+    """
+    temporary = run.job_return.with_suffix(".new")
+    temporary.write_bytes(_dump(run, job_return))
+    temporary.replace(run.job_return)
+
+
+def _dump(run: RunDirectory, job_return: JobReturn) -> bytes:
+    try:
+        return pickle.dumps(job_return)
+    except Exception:  # what pickle raises depends on the value; cloudpickle takes functions and local classes too
+        import cloudpickle
+
+        try:
+            text: bytes = cloudpickle.dumps(job_return)
+            return text
+        except Exception as error:
+            kind = type(job_return._return_value).__name__
+            log.warning("%s returned a %s, which cannot be carried to the launcher: %s", run.path, kind, error)
+            return pickle.dumps(replace(job_return, _return_value=None))
+
+
+def read_result(run: RunDirectory, exit_status: int, overrides: Sequence[str]) -> JobReturn:
+    """What a job that ended returned: its value, its exception, or the error that it left no result."""
+    try:
+        job_return: JobReturn = pickle.loads(run.job_return.read_bytes())
+        if exit_status == 0 or job_return.status is JobStatus.FAILED:
+            return job_return
+    except Exception:  # no result, or an exception that pickles but does not come back: what we know is told below
+        pass
+    error = read_info(run.info).get("error", {})
+    return JobReturn(
+        overrides=list(overrides),
+        status=JobStatus.FAILED,
+        _return_value=RunFailedError(
+            f"Run {run.path} ended without a result: {error.get('message', f'exit status {exit_status}')} "
+            f"(see {run.stderr})."
+        ),
+    )

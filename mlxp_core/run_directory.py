@@ -1,0 +1,161 @@
+"""Run directories: the paths in them, and the numbers that `mlxp_logging` gives them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlxp_core.errors import RunDirectoryError
+
+# The highest number ever given in a directory of numbered runs. It is a hint that saves listing the directory, and
+# keeps the number of a deleted run from being given again; what gives a number is mkdir alone.
+_LAST_NUMBER = ".last_number"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run's directory.
+
+    Attributes:
+        path: the absolute directory (`hydra.runtime.output_dir`).
+        output_subdir: Hydra's `hydra.output_subdir` in it; None when Hydra writes none.
+    """
+
+    path: Path
+    output_subdir: str | None
+
+    @property
+    def script(self) -> Path:
+        return self.path / "script.sh"
+
+    @property
+    def stdout(self) -> Path:
+        return self.path / "log.stdout"
+
+    @property
+    def stderr(self) -> Path:
+        return self.path / "log.stderr"
+
+    @property
+    def metadata(self) -> Path:
+        return self.path / (self.output_subdir or "")
+
+    @property
+    def info(self) -> Path:
+        return self.metadata / "info.yaml"
+
+    @property
+    def job_return(self) -> Path:
+        return self.metadata / "job_return.pickle"
+
+    @property
+    def number(self) -> int | None:
+        """Its number, when it is a numbered run."""
+        is_numbered = self.path.name.isdecimal() and (self.path.parent / _LAST_NUMBER).exists()
+        return int(self.path.name) if is_numbered else None
+
+    def discard(self) -> None:
+        """Remove what a launch wrote before it was broken off, and the directory if nothing else is in it."""
+        for file in (self.script, self.info):
+            file.unlink(missing_ok=True)
+        for directory in (self.metadata, self.path / "metrics", self.path / "artifacts", self.path):
+            with suppress(OSError):  # it holds something else, or was never made
+                directory.rmdir()
+
+
+def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a file so that readers see the old text or the new one, never a part; `mode` is cut by the umask.
+
+    Raises:
+        RunDirectoryError: it cannot be written (permissions, a full disk, ...).
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                file.write(text)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
+    """The error for a path that cannot be written."""
+    return RunDirectoryError(f"Cannot write {path}: {error.strerror}. Make room or choose another directory.")
+
+
+def check_writable(directory: Path) -> None:
+    """Find out, without writing, whether a directory can be written, or made.
+
+    Raises:
+        RunDirectoryError: it cannot.
+    """
+    existing = directory
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        reason = "may not be written by this user" if existing.is_dir() else "is not a directory"
+        raise RunDirectoryError(f"Cannot make runs in {directory}: {existing} {reason}. Choose another directory.")
+
+
+def allocate_run(root: Path) -> Path:
+    """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
+
+    Safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on the
+    number of runs.
+
+    Raises:
+        RunDirectoryError: it cannot be made.
+    """
+    try:
+        _make_root(root)
+        number = _last_number(root) + 1
+        while True:
+            try:
+                (root / str(number)).mkdir()
+                break
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise cannot_write(root, error) from error
+    return open_run(root, number)
+
+
+def open_run(root: Path, number: int) -> Path:
+    """The directory of the run of a given number, made when it is not there.
+
+    Raises:
+        RunDirectoryError: it cannot be made.
+    """
+    path = root / str(number)
+    try:
+        _make_root(root)
+        for name in ("metrics", "artifacts"):
+            (path / name).mkdir(parents=True, exist_ok=True)
+        if number > _last_number(root):
+            write_whole(root / _LAST_NUMBER, f"{number}\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _make_root(root: Path) -> None:
+    ignore = root / ".gitignore"
+    if not ignore.exists():  # first run here: results are no part of the code
+        write_whole(ignore, "*\n")
+
+
+def _last_number(root: Path) -> int:
+    try:
+        return int((root / _LAST_NUMBER).read_text())
+    except (FileNotFoundError, ValueError):  # the first time, or somebody removed or damaged it
+        last = max((int(entry.name) for entry in os.scandir(root) if entry.name.isdecimal()), default=0)
+        write_whole(root / _LAST_NUMBER, f"{last}\n")
+        return last

@@ -1,0 +1,88 @@
+"""This machine, for want of a batch system: the same scripts, run here by submitit's local executor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlxp_core.commands import run_script
+from mlxp_core.errors import CommandNotFoundError
+from mlxp_core.job_script import Job, job_script
+from mlxp_core.options import LocalOptions
+
+if TYPE_CHECKING:
+    import submitit
+
+_POLL_INTERVAL_S = 0.05
+# submitit ends a job after this time, and has no value for "never": ten years
+_NO_LIMIT_MIN = 60 * 24 * 3650
+
+
+class LocalScheduler:
+    """Runs job scripts on this machine, some at a time."""
+
+    def __init__(self, options: LocalOptions) -> None:
+        self.options = options
+
+    @property
+    def n_jobs(self) -> int:
+        """How many runs at a time: the option, or the number of cores that this process may use."""
+        return self.options.n_jobs or len(os.sched_getaffinity(0))
+
+    def check_installed(self) -> None:
+        """Make sure that scripts can run here.
+
+        Raises:
+            CommandNotFoundError: the shell is not on this machine.
+        """
+        if shutil.which(self.options.shell_path) is None:
+            raise CommandNotFoundError(
+                f"The shell '{self.options.shell_path}' is not on this machine: set hydra.launcher.shell_path."
+            )
+
+    def check(self, job: Job) -> None:
+        """Nothing that a file system can hold is refused."""
+
+    def script(self, job: Job) -> str:
+        """The text of a job's script."""
+        return job_script(job, self.options, more_overrides=['"hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"'])
+
+    def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, int]]:
+        """Run jobs and yield each with its exit status when it ends.
+
+        Args:
+            jobs: in the order in which they start.
+            folder: for submitit's own files; removed at the end.
+
+        When the caller stops early (an error, Ctrl-C), the jobs that run are ended too.
+        """
+        import submitit
+
+        executor = submitit.LocalExecutor(folder)
+        executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        waiting = list(reversed(jobs))
+        running: list[tuple[Job, submitit.Job[int]]] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.n_jobs:
+                    job = waiting.pop()
+                    files = (job.run.script, job.run.stdout, job.run.stderr)
+                    running.append((job, executor.submit(run_script, self.options.shell_path, *files, gpus)))
+                time.sleep(_POLL_INTERVAL_S)
+                for entry in [entry for entry in running if entry[1].done()]:
+                    running.remove(entry)
+                    yield entry[0], _exit_status(entry[1])
+        finally:
+            for _, task in running:
+                task.cancel()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exit_status(task: submitit.Job[int]) -> int:
+    """A finished job's exit status; -1 when submitit's own process was killed and nobody knows."""
+    return task.result() if task.exception() is None else -1

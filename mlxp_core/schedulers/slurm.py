@@ -1,0 +1,101 @@
+"""SLURM: `sbatch`. What is said of it here was seen on SLURM 22.05, or stands in the manual page of sbatch."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, ClassVar
+
+from mlxp_core.errors import OptionError
+from mlxp_core.job_script import Job
+from mlxp_core.options import SLURMOptions
+from mlxp_core.schedulers.base import Scheduler
+
+# Options of ours that sbatch calls otherwise; the others have its names.
+_SBATCH_NAMES = {"timeout_min": "time", "tasks_per_node": "ntasks-per-node"}
+_SBATCH_OPTIONS = [
+    *("timeout_min", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "partition", "qos", "account"),
+    *("constraint", "gres", "exclude", "comment", "cpus_per_gpu", "gpus_per_task", "mem_per_cpu", "mem_per_gpu"),
+]
+_LONGEST_NAME = 1024
+
+
+class SLURMScheduler(Scheduler):
+    """SLURM."""
+
+    title = "SLURM"
+    directive_prefix = "#SBATCH"
+    submit_command = ("sbatch", "--parsable")
+    job_id_pattern = r"^(\d+)(?:;.*)?$"
+    job_id_variable = "SLURM_JOB_ID"
+    list_command = "squeue --me"
+    own_variables = ("SLURM_",)
+    kept_variables = ("SLURM_CONF",)
+    options: SLURMOptions
+
+    _plain: ClassVar[re.Pattern[str]] = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
+
+    def directives(self, job: Job) -> list[str]:
+        options = self.options
+        values: dict[str, Any] = {
+            "job-name": job.name or job.default_name[-_LONGEST_NAME:],
+            "output": _file_pattern(str(job.run.stdout)),
+            "error": _file_pattern(str(job.run.stderr)),
+            "open-mode": "append",  # a run that starts again keeps what it said before
+        }
+        for name in _SBATCH_OPTIONS:
+            values[_SBATCH_NAMES.get(name, name.replace("_", "-"))] = getattr(options, name)
+        if options.mem_gb is not None:
+            whole = options.mem_gb == int(options.mem_gb)  # sbatch takes no fractions
+            values["mem"] = f"{int(options.mem_gb)}G" if whole else f"{round(options.mem_gb * 1024)}M"
+        for name, value in options.additional_parameters.items():
+            values[name.replace("_", "-")] = value
+        return [
+            self._directive(name, value) for name, value in values.items() if value is not None and value is not False
+        ]
+
+    def _directive(self, name: str, value: Any) -> str:
+        if value is True:
+            return f"--{name}"
+        text = str(value)
+        if self._plain.fullmatch(text):
+            return f"--{name}={text}"
+        # sbatch reads a quoted word as a shell would, but expands nothing in it
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'--{name}="{escaped}"'
+
+    def check(self, job: Job) -> None:
+        super().check(job)
+        if job.name is not None and len(job.name) > _LONGEST_NAME:
+            raise OptionError(
+                f"hydra.launcher.name is longer than SLURM takes ({_LONGEST_NAME} characters): shorten it."
+            )
+
+    def command_prefix(self) -> list[str]:
+        if not self._many_tasks:
+            return []
+        # Since 22.05 srun does not take --cpus-per-task over from sbatch (manual page of srun). By hand, outside a
+        # job, the command runs once.
+        cpus = f" --cpus-per-task={self.options.cpus_per_task}" if self.options.cpus_per_task else ""
+        return [f"${{SLURM_JOB_ID:+srun{cpus}}}"]
+
+    def extra_overrides(self) -> list[str]:
+        # Of many tasks the first one alone keeps the run's record.
+        return ["'++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'"] if self._many_tasks else []
+
+    @property
+    def _many_tasks(self) -> bool:
+        options = self.options
+        return (options.nodes or 1) * (options.tasks_per_node or 1) > 1
+
+    def submission_environment(self) -> dict[str, str]:
+        """Without SLURM_*; inside a job also without SBATCH_*, which elsewhere are defaults of the user or the site."""
+        environment = super().submission_environment()
+        if self.job_id_variable in os.environ:
+            environment = {name: value for name, value in environment.items() if not name.startswith("SBATCH_")}
+        return environment
+
+
+def _file_pattern(path: str) -> str:
+    """A path with nothing in it that sbatch would replace (`%j`); a backslash switches the replacing off."""
+    return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")

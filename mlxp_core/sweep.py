@@ -1,0 +1,192 @@
+"""One sweep: plan its runs, write their directories, and hand them to whatever runs them."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import InterpolationToMissingValueError
+
+from mlxp_core import console
+from mlxp_core.app_command import current_app_command
+from mlxp_core.errors import LaunchInsideRunError, OptionError, RunDirectoryError
+from mlxp_core.job_script import RUN_MARKER, Job
+from mlxp_core.options import LauncherOptions, lines_of, read_options
+from mlxp_core.overrides import key_of, literal, override
+from mlxp_core.run_directory import RunDirectory, check_writable, write_whole
+from mlxp_core.run_info import new_info, write_info
+
+# Overrides that a sweep gives its own value in each job
+_PINNED = (
+    "hydra.mode",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+    "hydra.job.num",
+    "hydra.job.id",
+)
+_JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the sweep: the job, and the overrides that make it this one."""
+
+    job: Job
+    overrides: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Its directory, as short as it can be shown."""
+        return (
+            os.path.relpath(self.job.run.path)
+            if self.job.run.path.is_relative_to(Path.cwd())
+            else str(self.job.run.path)
+        )
+
+
+class Sweep(ABC):
+    """What all sweeps share. Making one checks all that can be checked before anything is written.
+
+    Raises (when made):
+        LaunchInsideRunError, OptionError, AppCommandError, CommandNotFoundError, RunDirectoryError
+    """
+
+    options_class: ClassVar[type[LauncherOptions]]
+    scheduler_class: ClassVar[Any]
+
+    def __init__(self, options: dict[str, Any], config: DictConfig, hydra_context: HydraContext) -> None:
+        if RUN_MARKER in os.environ:
+            raise LaunchInsideRunError(
+                f"The run {os.environ[RUN_MARKER]} tried to launch runs: start sweeps from a login node or an "
+                f"interactive job (or unset {RUN_MARKER}, if this is no run any more)."
+            )
+        plain = {
+            name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for name, value in options.items()
+        }
+        self.options = read_options(self.options_class, plain)
+        for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd"):
+            lines_of(name, getattr(self.options, name))
+        _check_whitelist(hydra_context)
+        self.scheduler = self.scheduler_class(self.options)
+        self.app = current_app_command(config)
+        if not self.options.dry_run:
+            self.scheduler.check_installed()
+        self.config = config
+        self.loader = hydra_context.config_loader
+        self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
+        check_writable(self.sweep_dir)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Write the runs of one batch and launch them.
+
+        Raises:
+            MlxpError: nothing is left of the runs that were not launched.
+        """
+        runs: list[Run] = []
+        try:
+            for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+                runs.append(self._plan(tuple(overrides), number))
+            _check_distinct(runs)
+            for run in runs:
+                self.scheduler.check(run.job)
+            for run in runs:
+                self._write(run)
+        except BaseException:
+            self._discard(runs)
+            raise
+        if self.options.dry_run:
+            console.say(f"Dry run: {console.count(runs, 'script')} written, nothing submitted:")
+            for run in runs:
+                console.say(f"  {os.path.relpath(run.job.run.script)}  {' '.join(run.overrides)}")
+            return []
+        return self._launch(runs)
+
+    @abstractmethod
+    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+        """Launch runs whose directories are complete."""
+
+    def _plan(self, overrides: tuple[str, ...], number: int) -> Run:
+        """Where job `number` of the sweep runs, and what is added to the application's command for it."""
+        config = self.loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.num = number
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(config)  # directories may be named with ${hydra:...}
+        try:
+            sweep_dir, subdir = os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
+        except InterpolationToMissingValueError as error:
+            raise OptionError(
+                "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
+                f"that is not ({error.msg}): name runs by hydra.job.num, or number them with "
+                "hydra/callbacks=mlxp_logging."
+            ) from error
+        finally:
+            HydraConfig.instance().cfg = before
+        path = Path(os.path.normpath(os.path.join(sweep_dir, subdir)))
+        where = (
+            "hydra.mode=RUN",
+            override("hydra.run.dir", literal(str(path))),
+            override("hydra.sweep.dir", literal(sweep_dir)),
+            override("hydra.sweep.subdir", literal(subdir)),
+        )
+        what = (
+            f"hydra.job.num={number}",
+            f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}",
+        )
+        given = OmegaConf.to_container(self.config.hydra.overrides.hydra, resolve=False)  # some hold interpolations
+        kept = tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED)
+        job = Job(
+            name=self.options.name,
+            run=RunDirectory(path, config.hydra.output_subdir),
+            app=self.app,
+            overrides=(overrides, kept, where, what),
+        )
+        return Run(job, overrides)
+
+    def _write(self, run: Run) -> None:
+        """Complete a run's directory; from the submission on it belongs to the job."""
+        directory = run.job.run
+        directory.job_return.unlink(missing_ok=True)
+        write_whole(directory.script, self.scheduler.script(run.job), mode=0o777)
+        write_info(directory.info, new_info(directory, self.scheduler_class.__name__, str(self.app.cwd)))
+
+    def _discard(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            run.job.run.discard()
+        # Hydra's own note of a sweep of which nothing is left
+        if {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}:
+            with suppress(OSError):
+                (self.sweep_dir / "multirun.yaml").unlink()
+                os.removedirs(self.sweep_dir)
+
+
+def _check_whitelist(hydra_context: HydraContext) -> None:
+    """Hydra 1.4 can forbid targets that the application does not name; our callback in the job is one."""
+    allowed = getattr(hydra_context, "execution_whitelist", None)
+    if isinstance(allowed, tuple) and not {_JOB_CALLBACK, "mlxp_core.callbacks.*", "mlxp_core.*"} & set(allowed):
+        raise OptionError(
+            "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
+            "it in @hydra.main, so that its jobs can record their state."
+        )
+
+
+def _check_distinct(runs: Sequence[Run]) -> None:
+    seen: dict[Path, Run] = {}
+    for run in runs:
+        other = seen.setdefault(run.job.run.path, run)
+        if other is not run:
+            raise RunDirectoryError(
+                f"Two runs of this sweep would share the directory {run.job.run.path}: put ${{hydra.job.num}} into "
+                "hydra.sweep.subdir, or number the runs with hydra/callbacks=mlxp_logging."
+            )

@@ -1,0 +1,43 @@
+"""Installation of hydra-mlxp; what tools need to know stands in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+setup(
+    name="hydra-mlxp",
+    version="0.1.0",
+    description="Launch Hydra sweeps on SLURM and OAR, with numbered run directories and one readable script per run",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    # hydra_plugins is a namespace that all plugins share: it has no __init__.py
+    packages=[*find_namespace_packages(include=["hydra_plugins.mlxp*"]), *find_packages(include=["mlxp_core*"])],
+    package_data={"hydra_plugins.mlxp": ["py.typed"], "mlxp_core": ["py.typed"]},
+    install_requires=[
+        "hydra-core>=1.3.2,<1.5",
+        "omegaconf>=2.3",
+        "PyYAML>=6.0",
+        "GitPython>=3.1",
+        "submitit>=1.5",
+        "rich>=13",
+    ],
+    extras_require={
+        # what example_app needs
+        "example": ["numpy>=1.26", "scikit-learn>=1.3"],
+        "dev": ["pytest>=8", "hypothesis>=6", "pexpect>=4.9", "ruff>=0.9", "mypy>=1.15", "types-PyYAML", "build>=1.2"],
+    },
+    # Hydra 1.4 finds plugins here; 1.3 scans hydra_plugins
+    entry_points={
+        "hydra.plugins": [
+            "mlxp_slurm = hydra_plugins.mlxp.launchers:SLURMLauncher",
+            "mlxp_oar = hydra_plugins.mlxp.launchers:OARLauncher",
+            "mlxp_local = hydra_plugins.mlxp.launchers:LocalLauncher",
+            "mlxp_search_path = hydra_plugins.mlxp.search_path:CallbackWarnings",
+        ]
+    },
+    # setuptools' default editable install hides a namespace package from Hydra 1.3
+    options={"editable_wheel": {"mode": "compat"}},
+)
