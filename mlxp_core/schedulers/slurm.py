@@ -25,8 +25,8 @@ class SLURMScheduler(Scheduler):
 
     title = "SLURM"
     directive_prefix = "#SBATCH"
-    submit_command = ("sbatch", "--parsable")
-    job_id_pattern = r"^(\d+)(?:;.*)?$"
+    submit_command = ("sbatch",)
+    job_id_pattern = r"^Submitted batch job (\d+)"
     job_id_variable = "SLURM_JOB_ID"
     list_command = "squeue --me"
     own_variables = ("SLURM_",)

@@ -1,0 +1,137 @@
+"""Real schedulers on this machine: SLURM and OAR, brought up by the scripts in this directory.
+
+They need root on Debian (packages are installed). Elsewhere the tests that need them are skipped, with the reason; on
+CI that is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.programs import App
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+# A place that every user can read; root's home is none
+ENVIRONMENTS = Path("/var/tmp/hydra-mlxp-tests")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One scheduler, its user, and a Python with this package that its jobs can run."""
+
+    launcher: str
+    user: str
+    python: str
+
+    def app(self, name: str) -> App:
+        """An empty directory in the user's home, for an application to start there."""
+        directory = Path(f"/home/{self.user}") / re.sub(r"\W+", "-", name)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        environment = {
+            "HOME": f"/home/{self.user}",
+            "USER": self.user,
+            "LOGNAME": self.user,
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+        }
+        app = App(directory, self.python, environment, self.user)
+        app.give()
+        return app
+
+    def example(self, name: str) -> App:
+        """The example application, in the user's home."""
+        app = self.app(name)
+        shutil.copytree(
+            REPOSITORY / "example_app", app.directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("logs", "__py*")
+        )
+        app.give()
+        return app
+
+    def job_ids(self, app: App) -> list[str]:
+        """The ids of all jobs that the application submitted, from the sweeps' own records."""
+        lines = [line for file in app.directory.rglob("submissions.jsonl") for line in file.read_text().splitlines()]
+        return [json.loads(line)["job_id"] for line in lines]
+
+    def wait(self, job_ids: Sequence[str], timeout_s: float = 90) -> list[str]:
+        """Wait until jobs are over; return what the scheduler says of each: COMPLETED or FAILED."""
+        end = time.monotonic() + timeout_s
+        while True:
+            states = self.states(job_ids)
+            if all(state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT") for state in states):
+                return states
+            assert time.monotonic() < end, f"still {states}"
+            time.sleep(0.3)
+
+    def states(self, job_ids: Sequence[str]) -> list[str]:
+        """The scheduler's own words for each job, those of OAR in SLURM's terms."""
+        return [self._slurm_state(job) if self.launcher == "slurm" else self._oar_state(job) for job in job_ids]
+
+    def _slurm_state(self, job_id: str) -> str:
+        answer = _output("scontrol", "show", "job", job_id)
+        return re.findall(r"JobState=(\w+)", answer)[0]
+
+    def _oar_state(self, job_id: str) -> str:
+        job = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
+        if job["state"] == "Terminated":
+            return "COMPLETED" if job["exit_code"] == 0 else "FAILED"
+        return {"Error": "FAILED"}.get(job["state"], str(job["state"]))
+
+    def sweep(self, app: App, *arguments: str) -> list[str]:
+        """Sweep on this scheduler, wait for the jobs and return their states."""
+        app.sweep(f"hydra/launcher={self.launcher}", *arguments)
+        return self.wait(self.job_ids(app))
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+_current: dict[str, str] = {}
+
+
+def start(name: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """Bring a scheduler up, in the form asked for, and make sure that its user can run this package."""
+    if os.getuid() != 0 or not Path("/etc/debian_version").exists():
+        reason = "a real scheduler is brought up by root on Debian"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    launcher = name.partition("-")[0]
+    if _current.get(launcher) != name:
+        environment = {**os.environ, "SLURM_ACCOUNTING": "no" if name == "slurm-no-accounting" else "yes"}
+        script = HERE / f"{launcher}-up.sh"
+        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        _current[launcher] = name
+    return Cluster(launcher, {"slurm": "slurmtest", "oar": "oaruser"}[launcher], cluster_python())
+
+
+@cache
+def cluster_python() -> str:
+    """A Python that every user can run, with this package, the example's and this environment's Hydra in it."""
+    directory = ENVIRONMENTS / f"hydra-{version('hydra-core')}"
+    python = directory / "bin" / "python"
+    if not python.exists():
+        subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", str(directory)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pins = [f"{name}=={version(name)}" for name in ("hydra-core", "omegaconf", "submitit", "numpy", "scikit-learn")]
+    # setuptools builds in the source tree: from a copy, so that nothing is left in this one
+    source = directory / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    ignore = shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__")
+    shutil.copytree(REPOSITORY, source, ignore=ignore)
+    subprocess.run([*pip, *pins, f"{source}[example]"], check=True)
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(source)], check=True)
+    return str(python)
