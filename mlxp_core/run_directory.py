@@ -97,9 +97,7 @@ def check_writable(directory: Path) -> None:
     Raises:
         RunDirectoryError: it cannot.
     """
-    existing = directory
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         reason = "may not be written by this user" if existing.is_dir() else "is not a directory"
         raise RunDirectoryError(f"Cannot make runs in {directory}: {existing} {reason}. Choose another directory.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,10 @@ import pytest
 from tests.clusters import Cluster, start
 from tests.programs import App
 
-REPOSITORY = Path(__file__).parent.parent
-
-
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home and a place in no job and no run, whatever the tests themselves run in."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     for name in list(os.environ):
         if name.startswith(("SLURM_", "SBATCH_", "OAR_", "MLXP_", "HYDRA_")):
             monkeypatch.delenv(name)
@@ -34,9 +28,15 @@ def app(tmp_path: Path) -> App:
 
 
 @pytest.fixture(scope="session", params=["slurm", "slurm-no-accounting", "oar"])
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """Each real scheduler in turn."""
-    yield start(request.param, tmp_path_factory)
+    return start(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="session", params=["slurm", "oar"])
+def scheduler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """SLURM, then OAR: for what accounting does not touch."""
+    return start(request.param, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 def oar(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """A real OAR."""
     return start("oar", tmp_path_factory)
+
+
+@pytest.fixture
+def scheduler_app(scheduler: Cluster, request: pytest.FixtureRequest) -> App:
+    """The probe application in the home of the scheduler's user."""
+    return scheduler.app(request.node.name).write_probe()
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ from omegaconf import DictConfig, OmegaConf
 def main(config: DictConfig) -> object:
     job = HydraConfig.get().job
     main_module = sys.modules["__main__"]
+    known = {key: None if OmegaConf.is_missing(job, key) else job[key] for key in ("num", "id", "name")}
     seen = {
         "config": OmegaConf.to_container(config, resolve=True),
-        "job": {"num": job.num if not OmegaConf.is_missing(job, "num") else None, "id": str(job.id), "name": job.name},
+        "job": known,
         "choices": dict(HydraConfig.get().runtime.choices),
         "cwd": os.getcwd(),
         "output_dir": HydraConfig.get().runtime.output_dir,

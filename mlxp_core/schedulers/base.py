@@ -135,8 +135,8 @@ class Scheduler(ABC):
         job_id = self.parse_job_id(answer.stdout)
         if job_id is None:
             raise SubmissionError(
-                f"{self.title} refused {job.run.script} (exit status {answer.exit_status} of "
-                f"'{shlex.join(self.submit_command)}'):\n{answer.text}"
+                f"{self.title} refused the run in {job.run.path} ('{shlex.join(self.submit_command)}' ended with exit "
+                f"status {answer.exit_status}):\n{answer.text}"
             )
         return job_id, answer
 

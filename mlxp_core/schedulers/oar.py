@@ -27,6 +27,14 @@ class OARScheduler(Scheduler):
     own_variables = ("OAR_",)
     options: OAROptions
 
+    def __init__(self, options: OAROptions) -> None:
+        super().__init__(options)
+        if options.mem_gb is not None and not options.memory_property:
+            raise OptionError(
+                "OAR has no memory resource, so hydra.launcher.mem_gb needs hydra.launcher.memory_property: the name "
+                "of the site's property that holds a node's memory in MB ('oarnodes' lists them)."
+            )
+
     def directives(self, job: Job) -> list[str]:
         options = self.options
         directives = [f"-n {job.name or _storable(job.default_name)}"]
@@ -64,11 +72,6 @@ class OARScheduler(Scheduler):
         options = self.options
         if options.mem_gb is None:
             return options.properties or ""
-        if not options.memory_property:
-            raise OptionError(
-                "OAR has no memory resource, so hydra.launcher.mem_gb needs hydra.launcher.memory_property: the name "
-                "of the site's property that holds a node's memory in MB ('oarnodes' lists them)."
-            )
         memory = f"{options.memory_property} >= {round(options.mem_gb * 1024)}"
         return f"({options.properties}) AND {memory}" if options.properties else memory
 

@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -135,3 +136,25 @@ def cluster_python() -> str:
     subprocess.run([*pip, *pins, f"{source}[example]"], check=True)
     subprocess.run([*pip, "--force-reinstall", "--no-deps", str(source)], check=True)
     return str(python)
+
+
+@contextmanager
+def service(name: str) -> Iterator[None]:
+    """Stop a scheduler's daemon, and start it again at the end."""
+    launcher = "slurm" if name.startswith("slurm") else "oar"
+    if name == "postgres":
+        cluster = Path("/run/oar-test/postgres").read_text().split()
+        subprocess.run(["pg_ctlcluster", *cluster, "stop", "--mode", "fast"], check=True, capture_output=True)
+    else:
+        subprocess.run(["pkill", "-TERM", "-f", f"(^|/){name}( |$)"], check=True)
+        while subprocess.run(["pgrep", "-f", f"(^|/){name}( |$)"], capture_output=True).returncode == 0:
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        accounting = "no" if _current.get(launcher) == "slurm-no-accounting" else "yes"
+        environment = {**os.environ, "SLURM_ACCOUNTING": accounting}
+        done = subprocess.run(
+            ["bash", str(HERE / f"{launcher}-up.sh")], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

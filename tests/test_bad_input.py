@@ -1,0 +1,209 @@
+"""Bad input: one clear message with what to do next, no traceback, nothing launched, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Cluster, service
+from tests.programs import App, Result
+
+
+def refused(app: App, result: Result, *messages: str) -> None:
+    """The launch ended with these messages alone, and left nothing."""
+    assert result.status == 1, result.text
+    for message in messages:
+        assert message in result.stderr
+    assert "Traceback" not in result.text
+    left = sorted(str(path.relative_to(app.directory)) for path in app.directory.rglob("*") if "__pycache__" not in str(path))
+    assert left == ["conf", "conf/config.yaml", "main.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["hydra/launcher=slurm", "hydra.launcher.wltime=3"], ["hydra.launcher.wltime"]),
+        (["hydra/launcher=slurm", "+hydra.launcher.timeout_mn=3"], ["hydra.launcher.timeout_mn", "timeout_min?"]),
+        (["hydra/launcher=slurm", "hydra.launcher.timeout_min=soon"], ["'soon'", "Integer"]),
+        (["hydra/launcher=slurm", "hydra.launcher.nodes=0"], ["hydra.launcher.nodes=0", "above 0"]),
+        (["hydra/launcher=local", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0", "above 0"]),
+        (["hydra/launcher=local", "hydra.launcher.n_jobs=-1"], ["hydra.launcher.n_jobs=-1", "above 0"]),
+        (["hydra/launcher=local", "hydra.launcher.env_cmd={a: b}"], ["hydra.launcher.env_cmd", "list of strings"]),
+        (["hydra/launcher=local", "hydra.launcher.shell_path=/no/sh"], ["/no/sh", "shell_path"]),
+        (["hydra/launcher=oar", "hydra.launcher.mem_gb=4"], ["OAR has no memory resource", "memory_property"]),
+        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", "hydra.launcher.mem_gb=4"], ["memory_property"]),
+        (["hydra/launcher=slurm"], ["'sbatch' is not on this machine", "hydra/launcher=local"]),
+        (["hydra/launcher=oar"], ["'oarsub' is not on this machine", "hydra/launcher=local"]),
+        (["hydra/launcher=local", "hydra.sweep.dir=main.py/x"], ["main.py is not a directory"]),
+        (["hydra/launcher=local", "hydra.sweep.subdir=same"], ["would share the directory", "hydra.job.num"]),
+        (["hydra/launcher=local", "hydra.sweep.subdir=${hydra.job.id}"], ["hydra.job.id", "hydra.job.num"]),
+    ],
+    ids=str,
+)
+def test_refused_before_anything_is_written(app: App, arguments: list[str], messages: list[str]) -> None:
+    no_scheduler = {"PATH": "/nowhere"}
+    refused(app, app.run("-m", "x=1,2", *arguments, env=no_scheduler), *messages)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="acts as another user, which only root can")
+def test_a_directory_of_somebody_else(slurm: Cluster) -> None:
+    app = slurm.app("denied").write_probe()
+    refused(app, app.run("-m", "x=1", "hydra/launcher=slurm", "hydra.sweep.dir=/root/runs"), "/root may not be written")
+    logging = ("hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=/root/runs")
+    for arguments in (("-m", "x=1", "hydra/launcher=slurm"), ("-m",), ()):
+        refused(app, app.run(*arguments, *logging), "/root may not be written")
+
+
+@pytest.mark.parametrize("launcher", ["local", "slurm", "oar"])
+def test_a_run_launches_no_runs(app: App, launcher: str) -> None:
+    result = app.run("-m", "x=1", f"hydra/launcher={launcher}", env={"MLXP_RUN_DIR": "/home/me/logs/5"})
+    refused(app, result, "The run /home/me/logs/5 tried to launch runs")
+
+
+def test_a_run_may_use_hydra(app: App) -> None:
+    """But for launching, a program inside a run does what it likes."""
+    inside = {"MLXP_RUN_DIR": "/home/me/logs/5"}
+    assert app.run("x=5", "hydra/launcher=slurm", env=inside).status == 0
+    assert app.run("-m", "x=5,6", "hydra/launcher=basic", "hydra/callbacks=mlxp_logging", env=inside).status == 0
+
+
+def test_a_script_launches_nothing(app: App) -> None:
+    """A job is started with the sweep's own options, and yet runs once."""
+    app.write("conf/config.yaml", "defaults: [_self_, {override hydra/launcher: local}]\nx: 1\naction: null\n"
+              "hydra: {mode: MULTIRUN, launcher: {n_jobs: 1}, sweeper: {params: {x: '1,2'}}}\n")  # fmt: skip
+    result = app.run()
+    assert result.status == 0, result.text
+    assert len(app.runs()) == 2
+    assert len(list(app.directory.rglob("script.sh"))) == 2
+
+
+def test_a_sweeper_that_needs_results(app: App) -> None:
+    app.write("hydra_plugins/best/__init__.py", "")
+    app.write(
+        "hydra_plugins/best/sweeper.py",
+        """
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+class BestSweeper(Sweeper):
+    def setup(self, *, hydra_context, task_function, config):
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config)
+    def sweep(self, arguments):
+        returns = self.launcher.launch([["x=3"], ["x=1"], ["x=2"]], 0)
+        print("best:", min(job.return_value for job in returns))
+
+ConfigStore.instance().store(group="hydra/sweeper", name="best",
+                             node={"_target_": "hydra_plugins.best.sweeper.BestSweeper"})
+""",
+    )
+    here = {"PYTHONPATH": str(app.directory)}
+    result = app.run("-m", "hydra/sweeper=best", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", env=here)
+    assert result.status == 1
+    assert "BestSweeper needs the results of its runs" in result.stderr
+    assert not app.runs()
+    result = app.run("-m", "hydra/sweeper=best", "hydra/launcher=local", env=here)
+    assert "best: 1\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["hydra.launcher.partition=nope"], "invalid partition specified: nope"),
+        (["hydra.launcher.mem_gb=9999"], "Memory specification can not be satisfied"),
+        (["hydra.launcher.gres=gpu:9"], "Invalid generic resource"),
+        (["hydra.launcher.option_cmd=['--bogus=1']"], "unrecognized option"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numbered", [False, True])
+def test_slurm_refuses(slurm: Cluster, options: list[str], words: str, numbered: bool) -> None:
+    app = slurm.app("slurm-refuses").write_probe()
+    logging = ["hydra/callbacks=mlxp_logging"] if numbered else []
+    result = app.run("-m", "x=1,2", "hydra/launcher=slurm", *options, *logging)
+    _nothing_left(app, result, words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["hydra.launcher.cpus_per_task=999"], "There are not enough resources"),
+        (["hydra.launcher.properties=\"nosuch='1'\""], "OAR_JOB_ID=-5"),
+        (["hydra.launcher.queue=nope"], "queue nope does not exist"),
+        (["hydra.launcher.types=[nope]"], "unknown job type"),
+        (["hydra.launcher.option_cmd=['--bogus 1']"], "Not able to scan file"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numbered", [False, True])
+def test_oar_refuses(oar: Cluster, options: list[str], words: str, numbered: bool) -> None:
+    app = oar.app("oar-refuses").write_probe()
+    logging = ["hydra/callbacks=mlxp_logging"] if numbered else []
+    result = app.run("-m", "x=1,2", "hydra/launcher=oar", *options, *logging)
+    _nothing_left(app, result, words)
+
+
+def _nothing_left(app: App, result: Result, words: str) -> None:
+    assert result.status == 1
+    assert words.lower() in result.stderr.lower()
+    assert "Nothing was submitted" in result.stderr
+    assert "Traceback" not in result.text
+    assert not list(app.directory.rglob("script.sh"))
+    assert not [path for path in app.directory.glob("logs/*") if path.name.isdecimal()]
+    assert not (app.directory / "multirun").exists()
+
+
+def test_slurm_is_down(slurm: Cluster) -> None:
+    app = slurm.app("slurm-down").write_probe()
+    with service("slurmctld"):
+        result = app.run("-m", "x=1,2", "hydra/launcher=slurm")
+    _nothing_left(app, result, "Unable to contact slurm controller")
+
+
+def test_oar_server_is_down(oar: Cluster) -> None:
+    """oarsub says that the job is killed. It is not: it runs when the server is back."""
+    app = oar.app("oar-down").write_probe()
+    with service("Almighty"):
+        result = app.run("-m", "x=1,2", "hydra/launcher=oar")
+    assert result.status == 0, result.text
+    assert len(oar.job_ids(app)) == 2
+    assert "OAR also said" in result.stdout
+    assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
+    assert len(app.runs()) == 2
+
+
+def test_oar_does_not_answer(oar: Cluster) -> None:
+    """Its database is down: oarsub hangs, and submits when it is back."""
+    app = oar.app("oar-hangs").write_probe()
+    with service("postgres"):
+        result = app.run("-m", "x=1,2", "hydra/launcher=oar")
+    assert result.status == 1
+    assert "did not answer within" in result.stderr
+    assert "oarstat -u" in result.stderr
+    assert "Not submitted, launch them again: x=2" in result.stderr
+    assert "Traceback" not in result.text
+    # The run that may still be submitted keeps its directory, so that its job finds its script.
+    (script,) = app.directory.rglob("script.sh")
+    assert "x=1" in script.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_full_disk(app: App, tmp_path: Path) -> None:
+    """A file system that fills while the directories are written."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = app.call("mount", "-t", "tmpfs", "-o", "size=64k,mode=777", "tmpfs", str(small))
+    if mounted.status != 0:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        result = app.run("-m", "x=range(40)", "hydra/launcher=local", f"hydra.sweep.dir={small}/runs")
+        assert result.status == 1
+        assert "No space left on device" in result.stderr
+        assert "Traceback" not in result.text
+        assert not list(small.rglob("script.sh"))
+        assert app.runs() == []
+    finally:
+        app.call("umount", str(small))

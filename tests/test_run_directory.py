@@ -1,0 +1,104 @@
+"""Numbers are given once, by mkdir, at a cost that does not grow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlxp_core.errors import RunDirectoryError
+from mlxp_core.run_directory import RunDirectory, allocate_run, check_writable, open_run, write_whole
+
+ALLOCATE = """
+import sys
+from pathlib import Path
+from mlxp_core.run_directory import allocate_run
+for _ in range(int(sys.argv[2])):
+    print(allocate_run(Path(sys.argv[1])).name)
+"""
+
+
+def test_numbers_start_at_one_and_hold_their_folders(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "logs"
+    assert [allocate_run(root).name for _ in range(3)] == ["1", "2", "3"]
+    assert sorted(path.name for path in (root / "1").iterdir()) == ["artifacts", "metrics"]
+    assert (root / ".gitignore").read_text() == "*\n"
+    assert RunDirectory(root / "2", "metadata").number == 2
+    assert RunDirectory(tmp_path / "multirun" / "2", ".hydra").number is None
+
+
+def test_processes_get_different_numbers(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ALLOCATE, str(tmp_path), "500"], stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    numbers = [int(line) for process in processes for line in process.communicate()[0].split()]
+    assert sorted(numbers) == list(range(1, 4001))
+
+
+def test_numbers_are_not_given_again(tmp_path: Path) -> None:
+    for _ in range(5):
+        allocate_run(tmp_path)
+    for number in (2, 5):
+        shutil.rmtree(tmp_path / str(number))
+    assert allocate_run(tmp_path).name == "6"
+
+
+def test_directories_that_others_made_are_counted(tmp_path: Path) -> None:
+    for name in ("7", "12", "notes", "20x"):
+        (tmp_path / name).mkdir()
+    assert allocate_run(tmp_path).name == "13"
+    (tmp_path / ".last_number").write_text("damaged")
+    assert allocate_run(tmp_path).name == "14"
+
+
+def test_the_directory_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes the cost independent of the number of runs; benchmarks/numbering.py measures it."""
+    allocate_run(tmp_path)
+    monkeypatch.setattr(os, "scandir", None)
+    monkeypatch.setattr(os, "listdir", None)
+    assert allocate_run(tmp_path).name == "2"
+
+
+def test_open_run(tmp_path: Path) -> None:
+    assert open_run(tmp_path, 4) == tmp_path / "4"
+    assert open_run(tmp_path, 4) == tmp_path / "4"
+    assert allocate_run(tmp_path).name == "5"
+
+
+def test_write_whole_leaves_the_old_text_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    write_whole(file, "old")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(RunDirectoryError, match="Cannot write .*file: No space left on device"):
+        write_whole(file, "new")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_full_disk() -> None:
+    with pytest.raises(RunDirectoryError, match="No such file|Permission|No space"):
+        allocate_run(Path("/proc/self/logs"))
+
+
+def test_check_writable(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="file is not a directory"):
+        check_writable(tmp_path / "file" / "logs")
+
+
+def test_discard_keeps_what_is_not_ours(tmp_path: Path) -> None:
+    for number in (1, 2):
+        run = RunDirectory(allocate_run(tmp_path), "metadata")
+        write_whole(run.script, "")
+        write_whole(run.info, "")
+        if number == 2:
+            (run.path / "results.json").touch()
+        run.discard()
+    assert not (tmp_path / "1").exists()
+    assert [path.name for path in (tmp_path / "2").iterdir()] == ["results.json"]
