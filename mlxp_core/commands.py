@@ -61,6 +61,10 @@ def run_command(
     except subprocess.TimeoutExpired:
         with suppress(PermissionError):
             process.kill()
+            process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
         raise CommandTimeoutError(f"'{shlex.join(argv)}' did not answer within {timeout_s:g} s.") from None
     return Answer(tuple(argv), process.returncode, stdout, stderr)
 

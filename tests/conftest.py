@@ -61,3 +61,7 @@ def scheduler_app(scheduler: Cluster, request: pytest.FixtureRequest) -> App:
 def cluster_app(cluster: Cluster, request: pytest.FixtureRequest) -> App:
     """The probe application in the home of the scheduler's user."""
     return cluster.app(request.node.name).write_probe()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write the recorded scripts in tests/scripts anew")

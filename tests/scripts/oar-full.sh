@@ -1,0 +1,30 @@
+#!/bin/bash
+#OAR -n my job
+#OAR -E /dev/null
+#OAR -O /dev/null
+#OAR -l /nodes=2/gpu=2/core=6,walltime=01:30:00
+#OAR -p (gpu_model='A100' AND cluster='x' OR host='y') AND mem >= 1536
+#OAR -q night
+#OAR --project lab
+#OAR -t besteffort
+#OAR -t idempotent
+#OAR --notify mail:me@lab.org
+
+# OAR cannot name these files itself: their path has a letter that it refuses in -O and -E.
+exec >> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stdout 2>> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stderr
+export MLXP_RUN_DIR=/home/me/tutorial/multirun/lr=0.1,seed=1
+# However the run ends, also by the scheduler's SIGTERM, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+trap 'record_end $?' EXIT
+trap : TERM
+
+source ~/.profile
+module purge
+unset DISPLAY
+conda activate torch
+
+cd /home/me/tutorial || exit
+/home/me/.venv/bin/python -u main.py \
+    lr=0.001 seed=1 \
+    hydra/launcher=x \
+    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/multirun/lr=0.1,seed=1 "hydra.job.id=${OAR_JOB_ID:-by-hand}"

@@ -1,0 +1,16 @@
+#!/bin/bash
+#OAR -n logs/5
+#OAR -E /home/me/tutorial/logs/5/log.stderr
+#OAR -O /home/me/tutorial/logs/5/log.stdout
+
+export MLXP_RUN_DIR=/home/me/tutorial/logs/5
+# However the run ends, also by the scheduler's SIGTERM, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+trap 'record_end $?' EXIT
+trap : TERM
+
+cd /home/me/tutorial || exit
+/home/me/.venv/bin/python -u main.py \
+    lr=0.001 seed=1 \
+    hydra/launcher=x \
+    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id=${OAR_JOB_ID:-by-hand}"

@@ -1,0 +1,45 @@
+#!/bin/bash
+#SBATCH --job-name="my job"
+#SBATCH --output=/home/me/tutorial/logs/5/log.stdout
+#SBATCH --error=/home/me/tutorial/logs/5/log.stderr
+#SBATCH --open-mode=append
+#SBATCH --time=90
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=3
+#SBATCH --gpus-per-node=2
+#SBATCH --partition=main
+#SBATCH --qos=high
+#SBATCH --account=me@lab
+#SBATCH --constraint=a100|h100
+#SBATCH --gres=gpu:a100:2
+#SBATCH --exclude=node[1-3]
+#SBATCH --comment="a \"quoted\" \\ comment # here"
+#SBATCH --cpus-per-gpu=8
+#SBATCH --gpus-per-task=1
+#SBATCH --mem-per-cpu=4G
+#SBATCH --mem-per-gpu=40G
+#SBATCH --mem=1536M
+#SBATCH --mail-type=END
+#SBATCH --exclusive
+#SBATCH --nice=10
+#SBATCH --signal=B:USR1@30
+#SBATCH --reservation=night shift
+
+export MLXP_RUN_DIR=/home/me/tutorial/logs/5
+# However the run ends, also by the scheduler's SIGTERM, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+trap 'record_end $?' EXIT
+trap : TERM
+export PYTHONPATH='src:/a b'
+
+source ~/.profile
+module purge
+unset DISPLAY
+conda activate torch
+
+cd /home/me/tutorial || exit
+${SLURM_JOB_ID:+srun --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
+    lr=0.001 seed=1 \
+    hydra/launcher=x \
+    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id=${SLURM_JOB_ID:-by-hand}" '++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'

@@ -1,0 +1,81 @@
+"""Imports go down only, and what every Hydra program imports of us costs next to nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+# What each part may import of the others; DESIGN: "arrows of import go down only"
+LAYERS = [
+    {"hydra_plugins.mlxp.launchers", "hydra_plugins.mlxp.search_path"},
+    {"hydra_plugins.mlxp.config"},
+    {"mlxp_core.callbacks", "mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.run_end"},
+    {"mlxp_core.sweep", "mlxp_core.results"},
+    {"mlxp_core.schedulers"},
+    {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
+    {"mlxp_core.schedulers.base"},
+    {"mlxp_core.job_script", "mlxp_core.run_info"},
+    {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
+    {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides"},
+]
+KNOW_HYDRA = {"callbacks", "sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"}
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the package, by dotted name."""
+    files = [*REPOSITORY.glob("hydra_plugins/**/*.py"), *REPOSITORY.glob("mlxp_core/**/*.py")]
+    names = {".".join(file.relative_to(REPOSITORY).with_suffix("").parts): file for file in files}
+    return {name.removesuffix(".__init__"): file for name, file in names.items()}
+
+
+def imports(file: Path) -> set[str]:
+    """The modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_every_module_has_a_layer() -> None:
+    packages = {"mlxp_core", "hydra_plugins.mlxp"}
+    assert set(modules()) - packages == set.union(*LAYERS)
+
+
+def test_imports_go_down() -> None:
+    level = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+    for name, file in modules().items():
+        for imported in imports(file) & set(level):
+            assert level[imported] > level.get(name, -1), f"{name} imports {imported}"
+
+
+def test_who_knows_hydra() -> None:
+    for name, file in modules().items():
+        if name.startswith("mlxp_core") and any(word.split(".")[0] in ("hydra", "omegaconf") for word in imports(file)):
+            assert name.removeprefix("mlxp_core.") in KNOW_HYDRA, name
+
+
+def test_who_starts_programs() -> None:
+    for name, file in modules().items():
+        assert "subprocess" not in imports(file) or name == "mlxp_core.commands"
+
+
+@pytest.mark.parametrize("module", ["git", "submitit", "rich", "cloudpickle", "subprocess", "mlxp_core.callbacks"])
+def test_a_hydra_program_imports_little(module: str) -> None:
+    """What Hydra itself imports is not ours to save."""
+    plugins = "import hydra_plugins.mlxp.launchers, hydra_plugins.mlxp.config, hydra_plugins.mlxp.search_path"
+    hydra = "import hydra.core.plugins, hydra.main, hydra._internal.core_plugins.basic_launcher"
+    code = f"import sys; {hydra}; before = set(sys.modules); {plugins}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    new = done.stdout.split()
+    assert module not in new
+    assert {name.split(".")[0] for name in new} <= {"hydra_plugins", "mlxp_core", *sys.stdlib_module_names}
+    assert {name for name in new if name.startswith("mlxp_core")} <= {"mlxp_core", "mlxp_core.options", "mlxp_core.errors"}

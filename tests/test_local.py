@@ -1,0 +1,198 @@
+"""hydra/launcher=local: the same scripts, here, some at a time, with their results."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pexpect
+import pytest
+
+from tests.programs import App, info
+
+VALUES = """
+import dataclasses, json, sys
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.plugins.sweeper import Sweeper
+
+
+class ShowingSweeper(Sweeper):
+    def setup(self, *, hydra_context, task_function, config):
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments):
+        whats = arguments[0].partition("=")[2].strip("[]").split(",")
+        for job in self.launcher.launch([[f"what={what}"] for what in whats], 0):
+            print("RETURN", job.status.name, job.overrides, repr(job._return_value), job.task_name, sep="|")
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="showing",
+                             node={"_target_": "hydra_plugins.showing.sweeper.ShowingSweeper"})
+"""
+
+RETURNS = '''
+import os, sys
+from dataclasses import dataclass
+import hydra
+
+@dataclass
+class Mine:
+    number: int
+
+class MyError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    what = config.what
+    if what == "mine":
+        return Mine(3)
+    if what == "function":
+        return lambda: 4
+    if what == "generator":
+        return (number for number in range(3))
+    if what == "error":
+        raise MyError(1, 2)
+    if what == "key":
+        raise KeyError("absent")
+    if what == "killed":
+        os.kill(os.getpid(), 9)
+    if what == "left":
+        sys.exit(5)
+    if what == "late":
+        import atexit
+        atexit.register(os._exit, 6)
+    return {"loss": 0.5}
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def test_returns(app: App) -> None:
+    """What each run returned, value or exception, and nothing invented."""
+    app.write("hydra_plugins/showing/__init__.py", "")
+    app.write("hydra_plugins/showing/sweeper.py", VALUES)
+    app.write("main.py", RETURNS)
+    app.write("conf/config.yaml", "what: value\n")
+    whats = ["value", "mine", "function", "generator", "error", "key", "killed", "left", "late"]
+    arguments = ["hydra/sweeper=showing", "hydra/launcher=local", f"+whats=[{','.join(whats)}]"]
+    result = app.sweep(*arguments, env={"PYTHONPATH": str(app.directory)})
+    lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", result.stdout, re.MULTILINE)]
+    statuses = {what: line[0] for what, line in zip(whats, lines, strict=True)}
+    values = {what: line[2] for what, line in zip(whats, lines, strict=True)}
+    done = {"value", "mine", "function", "generator"}
+    assert {what for what, status in statuses.items() if status == "COMPLETED"} == done
+    assert values["value"] == "{'loss': 0.5}"
+    assert values["mine"] == "Mine(number=3)"
+    assert "lambda" in values["function"]
+    assert values["generator"] == "None"
+    assert values["key"] == "KeyError('absent')"
+    assert "1 and 2" in values["error"]
+    assert "ended by signal SIGKILL during the run" in values["killed"]
+    assert "exit status 5 during the run" in values["left"]
+    assert "exit status 6" in values["late"]
+    assert lines[0][1:] == ["['what=value']", "{'loss': 0.5}", "main"]
+
+
+def test_a_failed_run_fails_the_sweep(app: App) -> None:
+    result = app.run("-m", "action=null,raise,exit2", "hydra/launcher=local")
+    assert result.status == 1
+    assert "2 runs of 3 failed; see:" in result.stdout
+    assert "told to fail" in result.stderr
+    assert sorted(info(run)["status"] for run in app.runs()) == ["COMPLETE", "FAILED", "FAILED"]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_so_many_at_a_time(app: App, n_jobs: int) -> None:
+    app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", f"hydra.launcher.n_jobs={n_jobs}")
+    spans = sorted((info(run)["start_time"], info(run)["end_time"]) for run in app.runs())
+    overlapping = sum(spans[0][1] > span[0] for span in spans[1:])
+    assert overlapping == n_jobs - 1
+
+
+def test_default_is_the_cores_of_this_process(app: App) -> None:
+    cores = len(os.sched_getaffinity(0))
+    result = app.sweep("x=1", "hydra/launcher=local")
+    assert result.stdout.startswith(f"1 run on this machine, {cores} at a time")
+
+
+def test_environment_commands(app: App) -> None:
+    app.sweep(
+        "x=1",
+        "hydra/launcher=local",
+        "hydra.launcher.shell_config_cmd='export PROBE_ORDER=1'",
+        "hydra.launcher.cleanup_cmd=['export PROBE_ORDER=\"$PROBE_ORDER\"2','false']",
+        "hydra.launcher.env_cmd='export PROBE_ORDER=\"$PROBE_ORDER\"3'",
+    )
+    assert app.seen()[0]["environment"]["PROBE_ORDER"] == "123"
+
+
+def test_gpus_are_not_hidden(app: App) -> None:
+    """submitit's local executor gives a job that asked for no GPU none."""
+    command = "hydra.launcher.env_cmd='export PROBE_GPUS=\"$CUDA_VISIBLE_DEVICES\"'"
+    app.sweep("x=1", "hydra/launcher=local", command, env={"CUDA_VISIBLE_DEVICES": "2,3"})
+    assert app.seen()[0]["environment"]["PROBE_GPUS"] == "2,3"
+
+
+def test_dry_run(app: App) -> None:
+    result = app.sweep("x=1,2", "hydra/launcher=local", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    assert "Dry run: 2 scripts written, nothing submitted" in result.stdout
+    assert app.runs() == []
+    scripts = sorted(app.directory.glob("logs/*/script.sh"))
+    assert len(scripts) == 2
+    assert info(scripts[0].parent)["status"] == "STARTING"
+    assert app.call(str(scripts[0])).status == 0
+    assert info(scripts[0].parent)["status"] == "COMPLETE"
+
+
+def test_a_run_that_never_starts(app: App) -> None:
+    """Its program is broken when the job starts."""
+    app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    app.write("main.py", "this is not Python")
+    assert app.call("bash", "logs/1/script.sh").status == 1
+    record = info(app.directory / "logs" / "1")
+    assert record["status"] == "FAILED"
+    assert record["error"]["message"] == "exit status 1 before the run started (see log.stderr)"
+
+
+def test_the_directory_of_the_application_is_gone(app: App) -> None:
+    logs = app.directory.parent / "elsewhere"
+    logging = ["hydra/callbacks=mlxp_logging", f"hydra.callbacks.mlxp_logging.parent_log_dir={logs}"]
+    app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", *logging)
+    app.directory.rename(app.directory.with_name("moved"))
+    assert subprocess.run(["bash", str(logs / "1" / "script.sh")], capture_output=True).returncode != 0
+    assert info(logs / "1")["status"] == "FAILED"
+
+
+def test_terminal(app: App) -> None:
+    """With a terminal there is a bar, and Ctrl-C ends the runs too."""
+    command = ["-m", "x=1,2,3", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "hydra/callbacks=mlxp_logging"]
+    shown = pexpect.run(f"{app.python} main.py {' '.join(command)}", cwd=str(app.directory), timeout=60).decode()
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert "3/3" in plain
+    assert "COMPLETE  logs/1  x=1" in plain
+
+    child = pexpect.spawn(app.python, ["main.py", *command, "action=sleep60"], cwd=str(app.directory), timeout=30)
+    run = app.directory / "logs" / "4"
+    end = time.monotonic() + 30
+    while not (run / "seen.json").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus != 0 or child.signalstatus == signal.SIGINT
+    end = time.monotonic() + 10
+    while info(run)["status"] == "RUNNING":
+        assert time.monotonic() < end, "the run goes on"
+        time.sleep(0.1)
+    assert info(run)["status"] == "FAILED"
+    assert not (app.directory / "logs" / "5" / "seen.json").exists()
