@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -15,7 +17,7 @@ class Network:
 
     def __init__(self, sizes: list[int], rng: np.random.Generator) -> None:
         self.parameters: list[np.ndarray] = []  # weights (n_in, n_out) and biases (n_out,), layer by layer
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             self.parameters += [rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out)), np.zeros(n_out)]
 
     def _activations(self, images: np.ndarray) -> list[np.ndarray]:

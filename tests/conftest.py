@@ -10,6 +10,7 @@ import pytest
 from tests.clusters import Cluster, start
 from tests.programs import App
 
+
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home and a place in no job and no run, whatever the tests themselves run in."""

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 # An application that writes down what it sees of its start into its run directory.
-PROBE = '''
+PROBE = """
 import json, os, sys
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def main(config: DictConfig) -> object:
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 @dataclass

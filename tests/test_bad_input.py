@@ -17,7 +17,9 @@ def refused(app: App, result: Result, *messages: str) -> None:
     for message in messages:
         assert message in result.stderr
     assert "Traceback" not in result.text
-    left = sorted(str(path.relative_to(app.directory)) for path in app.directory.rglob("*") if "__pycache__" not in str(path))
+    left = sorted(
+        str(path.relative_to(app.directory)) for path in app.directory.rglob("*") if "__pycache__" not in str(path)
+    )
     assert left == ["conf", "conf/config.yaml", "main.py"]
 
 

@@ -23,7 +23,7 @@ def test_no_such_program() -> None:
 
 def test_no_answer() -> None:
     start = time.monotonic()
-    with pytest.raises(CommandTimeoutError, match="'sleep 60' did not answer within 0.2 s"):
+    with pytest.raises(CommandTimeoutError, match=r"'sleep 60' did not answer within 0.2 s"):
         run_command(["sleep", "60"], timeout_s=0.2)
     assert time.monotonic() - start < 10
 

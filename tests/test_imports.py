@@ -78,4 +78,8 @@ def test_a_hydra_program_imports_little(module: str) -> None:
     new = done.stdout.split()
     assert module not in new
     assert {name.split(".")[0] for name in new} <= {"hydra_plugins", "mlxp_core", *sys.stdlib_module_names}
-    assert {name for name in new if name.startswith("mlxp_core")} <= {"mlxp_core", "mlxp_core.options", "mlxp_core.errors"}
+    assert {name for name in new if name.startswith("mlxp_core")} <= {
+        "mlxp_core",
+        "mlxp_core.options",
+        "mlxp_core.errors",
+    }

@@ -36,7 +36,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="showing",
                              node={"_target_": "hydra_plugins.showing.sweeper.ShowingSweeper"})
 """
 
-RETURNS = '''
+RETURNS = """
 import os, sys
 from dataclasses import dataclass
 import hydra
@@ -73,7 +73,7 @@ def main(config):
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 def test_returns(app: App) -> None:

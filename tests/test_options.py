@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from mlxp_core.errors import OptionError
-from mlxp_core.options import BatchOptions, LauncherOptions, LocalOptions, OAROptions, SLURMOptions, lines_of, read_options
+from mlxp_core.options import (
+    BatchOptions,
+    LauncherOptions,
+    LocalOptions,
+    OAROptions,
+    SLURMOptions,
+    lines_of,
+    read_options,
+)
 
 
 def test_names_of_hydra_submitit_launcher() -> None:
@@ -47,7 +55,9 @@ def test_no_gpu_is_a_request_too() -> None:
     assert read_options(SLURMOptions, {"gpus_per_node": 0}).gpus_per_node == 0
 
 
-@pytest.mark.parametrize(("value", "lines"), [("", []), ([], []), (None, []), ("a; b", ["a; b"]), (["a", "b"], ["a", "b"])])
+@pytest.mark.parametrize(
+    ("value", "lines"), [("", []), ([], []), (None, []), ("a; b", ["a; b"]), (["a", "b"], ["a", "b"])]
+)
 def test_lines_of(value: Any, lines: list[str]) -> None:
     assert lines_of("env_cmd", value) == lines
 

@@ -74,14 +74,14 @@ def test_write_whole_leaves_the_old_text_or_the_new(tmp_path: Path, monkeypatch:
     file = tmp_path / "file"
     write_whole(file, "old")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(RunDirectoryError, match="Cannot write .*file: No space left on device"):
+    with pytest.raises(RunDirectoryError, match=r"Cannot write .*file: No space left on device"):
         write_whole(file, "new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_full_disk() -> None:
-    with pytest.raises(RunDirectoryError, match="No such file|Permission|No space"):
+    with pytest.raises(RunDirectoryError, match=r"No such file|Permission|No space"):
         allocate_run(Path("/proc/self/logs"))
 
 

@@ -116,7 +116,9 @@ def test_console_script(app: App, tmp_path: Path) -> None:
     app.write("src/my_app/conf/config.yaml", "x: 1\naction: null\n")
     app.write("src/my_app/__init__.py", "")
     app.write("src/my_app/conf/__init__.py", "")
-    script = app.write("bin/my-app", f"#!{sys.executable}\nimport sys\nfrom my_app.main import main\nsys.exit(main())\n")
+    script = app.write(
+        "bin/my-app", f"#!{sys.executable}\nimport sys\nfrom my_app.main import main\nsys.exit(main())\n"
+    )
     script.chmod(0o755)
     environment = {"PYTHONPATH": str(app.directory / "src"), "PATH": f"{script.parent}:/usr/bin:/bin"}
     result = app.call("my-app", "-m", "x=1,2", "hydra/launcher=local", env=environment)

@@ -20,7 +20,20 @@ from tests.clusters import Cluster
 from tests.programs import App, info
 
 TEXTS = [
-    *("a b", "it's", 'say "hi"', "$HOME", "$(touch x)", "`touch x`", "a;touch x", "*", "~", "back\\slash", "\\'", "a\\"),
+    *(
+        "a b",
+        "it's",
+        'say "hi"',
+        "$HOME",
+        "$(touch x)",
+        "`touch x`",
+        "a;touch x",
+        "*",
+        "~",
+        "back\\slash",
+        "\\'",
+        "a\\",
+    ),
     *("two\nlines", "x\n#OAR -t nosuchtype\n#SBATCH --nosuchoption", "tab\there", "é漢😀", "a,b", "{a: b}", "[1,2]"),
     *("#comment", "!x", "a=b", "%j %A", "null", "1e3", "-x", "${y}", "\\${y}", "&&", "|cat", ">x", "a\r\nb"),
 ]
@@ -57,7 +70,7 @@ def test_values_on_clusters(scheduler: Cluster, scheduler_app: App) -> None:
 SUBDIRS = {
     "override_dirname": "${hydra.job.override_dirname}",
     "blank": "a b/${hydra.job.num}",
-    "quote": "it's\"${hydra.job.num}\"",
+    "quote": 'it\'s"${hydra.job.num}"',
     "shell": "$(touch x)`touch x`&;|<>*?[a](b){c}!#~^%j${hydra.job.num}",
     "backslash": "a\\\\b%j${hydra.job.num}",
     "unicode": "é漢 ${hydra.job.num}",

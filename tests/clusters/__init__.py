@@ -57,7 +57,10 @@ class Cluster:
         """The example application, in the user's home."""
         app = self.app(name)
         shutil.copytree(
-            REPOSITORY / "example_app", app.directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("logs", "__py*")
+            REPOSITORY / "example_app",
+            app.directory,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("logs", "__py*"),
         )
         app.give()
         return app
@@ -89,7 +92,7 @@ class Cluster:
         job = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
         if job["state"] == "Terminated":
             return "COMPLETED" if job["exit_code"] == 0 else "FAILED"
-        return {"Error": "FAILED"}.get(job["state"], str(job["state"]))
+        return "FAILED" if job["state"] == "Error" else str(job["state"])
 
     def sweep(self, app: App, *arguments: str) -> list[str]:
         """Sweep on this scheduler, wait for the jobs and return their states."""

@@ -1,0 +1,36 @@
+# Two commands for everybody: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+# The other supported line of Hydra has an environment of its own, for the tests
+NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
+
+.PHONY: demo test lint tests tests-next clean
+
+demo: .venv/installed
+	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
+		hydra/launcher=local hydra/callbacks=mlxp_logging
+	cd example_app && ../.venv/bin/python table.py logs
+
+test: lint tests tests-next
+
+lint: .venv/installed
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+tests: .venv/installed
+	.venv/bin/python -m pytest -rs
+
+tests-next: .venv-next/installed
+	.venv-next/bin/python -m pytest -rs
+
+.venv/installed: setup.py pyproject.toml
+	./tests/make-venv $(PYTHON) .venv -e '.[dev,example]'
+	touch $@
+
+.venv-next/installed: setup.py pyproject.toml
+	./tests/make-venv $(PYTHON) .venv-next --pre '$(NEXT_HYDRA)' 'omegaconf>=2.4.0rc1'
+	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-next build dist *.egg-info example_app/logs
