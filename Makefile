@@ -21,7 +21,7 @@ tests: .venv/installed
 	.venv/bin/python -m pytest -rs
 
 tests-next: .venv-next/installed
-	.venv-next/bin/python -m pytest -rs
+	.venv-next/bin/python -m pytest -rs -m "not once"
 
 .venv/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv -e '.[dev,example]'

@@ -27,7 +27,16 @@ setup(
     extras_require={
         # what example_app needs
         "example": ["numpy>=1.26", "scikit-learn>=1.3"],
-        "dev": ["pytest>=8", "hypothesis>=6", "pexpect>=4.9", "ruff>=0.9", "mypy>=1.15", "types-PyYAML", "types-pexpect", "build>=1.2"],
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "pexpect>=4.9",
+            "hydra-joblib-launcher>=1.2",
+            "ruff>=0.9",
+            "mypy>=1.15",
+            "types-PyYAML",
+            "types-pexpect",
+        ],
     },
     # Hydra 1.4 finds plugins here; 1.3 scans hydra_plugins
     entry_points={

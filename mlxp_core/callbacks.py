@@ -29,6 +29,8 @@ Hook = TypeVar("Hook", bound=Callable[..., None])
 
 OUTPUT_SUBDIR = "metadata"
 
+_LEFT = {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}
+
 
 def stops_hydra(hook: Hook) -> Hook:
     """Make every error of a callback's hook end the program, with exit status 1 and a message."""
@@ -67,7 +69,8 @@ class JobCallback(Callback):
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.keeps_record:
+        # Hydra 1.4 also calls this when the application leaves by sys.exit; the script records that, with its status
+        if self.keeps_record and not _left(job_return):
             run = _run_directory(config)
             write_result(run, job_return)
             write_info(run.info, ended(read_info(run.info), _error(job_return)))
@@ -174,13 +177,18 @@ def _run_directory(config: DictConfig) -> RunDirectory:
     return RunDirectory(Path(config.hydra.runtime.output_dir), config.hydra.output_subdir)
 
 
+def _left(job_return: JobReturn) -> bool:
+    """Whether the application neither returned nor failed, but left: by sys.exit or Ctrl-C."""
+    # not .return_value, which prints the exception and raises it
+    return job_return.status is JobStatus.FAILED and not isinstance(job_return._return_value, Exception)
+
+
 def _error(job_return: JobReturn) -> dict[str, str] | None:
-    if job_return.status is JobStatus.COMPLETED:
+    error = job_return._return_value
+    if job_return.status is JobStatus.COMPLETED or (isinstance(error, SystemExit) and not error.code):
         return None
-    # not .return_value, which prints and raises it
-    return {"type": type(job_return._return_value).__name__, "message": str(job_return._return_value)}
+    return _LEFT if _left(job_return) else {"type": type(error).__name__, "message": str(error)}
 
 
 def _record_exit(run: RunDirectory) -> None:
-    error = {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}
-    write_info(run.info, ended(read_info(run.info), error))
+    write_info(run.info, ended(read_info(run.info), _LEFT))

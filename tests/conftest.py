@@ -28,7 +28,7 @@ def app(tmp_path: Path) -> App:
     return App(directory).write_probe()
 
 
-@pytest.fixture(scope="session", params=["slurm", "slurm-no-accounting", "oar"])
+@pytest.fixture(scope="session", params=["slurm", pytest.param("slurm-no-accounting", marks=pytest.mark.once), "oar"])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """Each real scheduler in turn."""
     return start(request.param, tmp_path_factory)

@@ -49,6 +49,7 @@ def test_refused_before_anything_is_written(app: App, arguments: list[str], mess
     refused(app, app.run("-m", "x=1,2", *arguments, env=no_scheduler), *messages)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(os.getuid() != 0, reason="acts as another user, which only root can")
 def test_a_directory_of_somebody_else(slurm: Cluster) -> None:
     app = slurm.app("denied").write_probe()
@@ -111,6 +112,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="best",
     assert "best: 1\n" in result.stdout
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -129,6 +131,7 @@ def test_slurm_refuses(slurm: Cluster, options: list[str], words: str, numbered:
     _nothing_left(app, result, words)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -158,6 +161,7 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
+@pytest.mark.once
 def test_slurm_is_down(slurm: Cluster) -> None:
     app = slurm.app("slurm-down").write_probe()
     with service("slurmctld"):
@@ -165,6 +169,7 @@ def test_slurm_is_down(slurm: Cluster) -> None:
     _nothing_left(app, result, "Unable to contact slurm controller")
 
 
+@pytest.mark.once
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub says that the job is killed. It is not: it runs when the server is back."""
     app = oar.app("oar-down").write_probe()
@@ -177,6 +182,7 @@ def test_oar_server_is_down(oar: Cluster) -> None:
     assert len(app.runs()) == 2
 
 
+@pytest.mark.once
 def test_oar_does_not_answer(oar: Cluster) -> None:
     """Its database is down: oarsub hangs, and submits when it is back."""
     app = oar.app("oar-hangs").write_probe()

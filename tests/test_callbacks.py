@@ -8,10 +8,11 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+import hydra
 import pytest
 import yaml
 
-from tests.programs import App, info
+from tests.programs import PROBE, App, info
 
 LOGGING = "hydra/callbacks=mlxp_logging"
 
@@ -154,3 +155,27 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
     assert read_info(path) == {}
     write_info(path, {"a": "é\n", "b": None})
     assert read_info(path) == {"a": "é\n", "b": None}
+
+
+def test_no_warnings(app: App) -> None:
+    """Hydra 1.4 warns of callbacks that the application does not list; ours are vouched for."""
+    new = not hydra.__version__.startswith("1.3")
+    program = PROBE.replace("version_base=None, ", "") if new else PROBE
+    app.write("main.py", program)
+    for arguments in ([], ["-m", "x=1,2"], ["-m", "x=1,2", "hydra/launcher=local"]):
+        result = app.run(LOGGING, *arguments)
+        assert (result.status, result.stderr.replace("a line on stderr\n", "")) == (0, "")
+    for run in app.runs()[-2:]:
+        assert (run / "log.stderr").read_text() == "a line on stderr\n"
+
+
+@pytest.mark.skipif(hydra.__version__.startswith("1.3"), reason="execution_whitelist came with Hydra 1.4")
+def test_an_application_that_lists_its_targets(app: App) -> None:
+    listing = 'config_name="config", execution_whitelist=["torch.*"'
+    app.write("main.py", PROBE.replace('config_name="config"', f"{listing}]"))
+    result = app.run("-m", "x=1", "hydra/launcher=local")
+    assert result.status == 1
+    assert "add 'mlxp_core.callbacks.*'" in result.stderr
+    app.write("main.py", PROBE.replace('config_name="config"', f'{listing}, "mlxp_core.callbacks.*"]'))
+    app.sweep("x=1", "hydra/launcher=local", LOGGING)
+    assert logs(app) == ["1"]

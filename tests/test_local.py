@@ -175,8 +175,9 @@ def test_the_directory_of_the_application_is_gone(app: App) -> None:
 def test_terminal(app: App) -> None:
     """With a terminal there is a bar, and Ctrl-C ends the runs too."""
     command = ["-m", "x=1,2,3", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "hydra/callbacks=mlxp_logging"]
-    shown = pexpect.run(f"{app.python} main.py {' '.join(command)}", cwd=str(app.directory), timeout=60).decode()
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    child = pexpect.spawn(app.python, ["main.py", *command], cwd=str(app.directory), timeout=60, encoding="utf-8")
+    child.expect(pexpect.EOF)
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.before or "")
     assert "3/3" in plain
     assert "COMPLETE  logs/1  x=1" in plain
 

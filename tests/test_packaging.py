@@ -14,6 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 FIND = """
 import sys
+import hydra
 from hydra import compose, initialize
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -23,7 +24,8 @@ assert mlxp_core.__file__.startswith(sys.argv[1]), mlxp_core.__file__
 names = {plugin.__name__ for plugin in Plugins.instance().discover(Launcher)}
 assert {"SLURMLauncher", "OARLauncher", "LocalLauncher"} <= names, names
 assert "MlxpLauncher" not in names
-with initialize(version_base=None, config_path=None):
+old = hydra.__version__.startswith("1.3")  # warns without this argument; 1.4 warns of it
+with initialize(config_path=None, **({"version_base": None} if old else {})):
     for name in ("slurm", "oar", "local", "slurm_base", "oar_base", "local_base"):
         config = compose(return_hydra_config=True, overrides=[f"hydra/launcher={name}", "hydra/callbacks=mlxp_logging"])
         assert ("_target_" in config.hydra.launcher) == (not name.endswith("_base"))

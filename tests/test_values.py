@@ -94,6 +94,7 @@ def test_run_directories_on_this_machine(app: App, subdir: str) -> None:
     assert not list(app.directory.rglob("x"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("subdir", SUBDIRS.values(), ids=SUBDIRS.keys())
 def test_run_directories_on_clusters(scheduler: Cluster, scheduler_app: App, subdir: str) -> None:
     blank = " " in subdir
@@ -114,6 +115,7 @@ def test_run_directories_on_clusters(scheduler: Cluster, scheduler_app: App, sub
     assert not list(scheduler_app.directory.rglob("x"))
 
 
+@pytest.mark.once
 def test_application_in_an_odd_place(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     """The directory of the application has blanks and quotes; only its runs are elsewhere, for OAR."""
     parent = scheduler.app(request.node.name)

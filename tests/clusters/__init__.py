@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ class Cluster:
     def job_ids(self, app: App) -> list[str]:
         """The ids of all jobs that the application submitted, from the sweeps' own records."""
         lines = [line for file in app.directory.rglob("submissions.jsonl") for line in file.read_text().splitlines()]
-        return [json.loads(line)["job_id"] for line in lines]
+        return sorted((json.loads(line)["job_id"] for line in lines), key=int)
 
     def wait(self, job_ids: Sequence[str], timeout_s: float = 90) -> list[str]:
         """Wait until jobs are over; return what the scheduler says of each: COMPLETED or FAILED."""
@@ -86,10 +87,10 @@ class Cluster:
 
     def _slurm_state(self, job_id: str) -> str:
         answer = _output("scontrol", "show", "job", job_id)
-        return re.findall(r"JobState=(\w+)", answer)[0]
+        return str(re.findall(r"JobState=(\w+)", answer)[0])
 
     def _oar_state(self, job_id: str) -> str:
-        job = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
+        job: dict[str, Any] = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
         if job["state"] == "Terminated":
             return "COMPLETED" if job["exit_code"] == 0 else "FAILED"
         return "FAILED" if job["state"] == "Error" else str(job["state"])

@@ -1,0 +1,155 @@
+"""What SLURM alone does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from tests.clusters import Cluster
+from tests.programs import PROBE, info
+from tests.test_start_forms import same_as_basic
+
+
+def show(job_id: str) -> dict[str, str]:
+    """What SLURM knows of a job."""
+    text = subprocess.run(["scontrol", "show", "job", job_id], check=True, capture_output=True, text=True).stdout
+    return dict(re.findall(r"(\S+?)=(\S*)", text))
+
+
+@pytest.mark.once
+def test_options_reach_slurm(slurm: Cluster) -> None:
+    app = slurm.app("slurm-options").write_probe()
+    options = {
+        "name": "my-sweep",
+        "partition": "short",
+        "timeout_min": 2,
+        "nodes": 1,
+        "tasks_per_node": 1,
+        "cpus_per_task": 3,
+        "mem_gb": 1.5,
+        "comment": "'a comment'",
+        "+additional_parameters.nice": 5,
+        "option_cmd": "['--begin=now','--time-min=1']",
+    }
+    arguments = [
+        f"{'+' * key.startswith('+')}hydra.launcher.{key.lstrip('+')}={value}" for key, value in options.items()
+    ]
+    assert slurm.sweep(app, *arguments) == ["COMPLETED"]
+    job = show(slurm.job_ids(app)[0])
+    expected = {
+        "JobName": "my-sweep",
+        "Partition": "short",
+        "TimeLimit": "00:02:00",
+        "NumNodes": "1",
+        "CPUs/Task": "3",
+        "MinMemoryNode": "1.50G",
+        "Comment": "a",
+        "Nice": "5",
+        "TimeMin": "00:01:00",
+        "StdOut": str(app.runs()[0] / "log.stdout"),
+    }
+    job["MinMemoryNode"] = job["MinMemoryNode"].replace("1536M", "1.50G")
+    assert {key: job[key] for key in expected} == expected
+
+
+def test_tasks_are_started_by_srun(slurm: Cluster) -> None:
+    """As with submitit, each task runs the application; the first alone keeps the record."""
+    app = slurm.app("slurm-tasks").write_probe()
+    states = slurm.sweep(app, "hydra.launcher.tasks_per_node=2", "hydra.launcher.cpus_per_task=2")
+    (run,) = app.runs()
+    assert states == ["COMPLETED"]
+    assert (run / "log.stdout").read_text().count("a line on stdout") == 2
+    assert info(run)["status"] == "COMPLETE"
+
+
+@pytest.mark.once
+def test_one_failing_task_fails_the_run(slurm: Cluster) -> None:
+    app = slurm.app("slurm-task-fails")
+    app.write(
+        "main.py",
+        PROBE.replace('action = config.get("action")', 'action = config.action[int(os.environ["SLURM_PROCID"])]'),
+    )
+    app.write("conf/config.yaml", "x: 1\naction: [null, exit3]\n")
+    assert slurm.sweep(app, "hydra.launcher.tasks_per_node=2") == ["FAILED"]
+    (run,) = app.runs()
+    assert (info(run)["status"], info(run)["exit_status"]) == ("FAILED", 3)
+
+
+def test_a_cancelled_run_says_so(slurm: Cluster) -> None:
+    app = slurm.app("slurm-cancel").write_probe()
+    app.sweep("hydra/launcher=slurm", "action=sleep60")
+    (job_id,) = slurm.job_ids(app)
+    end = time.monotonic() + 30
+    while not app.runs():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    subprocess.run(["scancel", job_id], check=True)
+    assert slurm.wait([job_id]) == ["CANCELLED"]
+    while info(app.runs()[0])["status"] == "RUNNING":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert info(app.runs()[0])["error"]["message"] == "ended by signal SIGTERM during the run"
+
+
+@pytest.mark.once
+def test_from_inside_a_job(slurm: Cluster) -> None:
+    """An interactive shell on the cluster may launch, and its jobs do not take the outer job's limits over."""
+    app = slurm.app("slurm-inside").write_probe()
+    app.write(
+        "outer.sh",
+        f"#!/bin/sh\ncd {app.directory}\n{app.python} main.py -m x=1,2 hydra/launcher=slurm hydra.launcher.mem_gb=1\n"
+        "env | grep ^SLURM_MEM > outer.txt\n",
+    )
+    answer = app.call("sbatch", "--mem-per-cpu=500", "--wait", f"--output={app.directory}/outer.log", "outer.sh")
+    assert answer.status == 0, (app.directory / "outer.log").read_text()
+    assert "SLURM_MEM_PER_CPU=500" in (app.directory / "outer.txt").read_text()
+    assert slurm.wait(slurm.job_ids(app)) == ["COMPLETED"] * 2
+
+
+@pytest.mark.once
+def test_a_request_that_cannot_be_met_waits(slurm: Cluster) -> None:
+    """SLURM takes it, by its default, and says the reason in squeue."""
+    app = slurm.app("slurm-waits").write_probe()
+    app.sweep("hydra/launcher=slurm", "hydra.launcher.nodes=9")
+    (job_id,) = slurm.job_ids(app)
+    try:
+        time.sleep(1)
+        assert show(job_id)["Reason"] in ("PartitionConfig", "PartitionNodeLimit")
+        (script,) = app.directory.rglob("script.sh")
+        assert info(script.parent)["status"] == "STARTING"
+    finally:
+        subprocess.run(["scancel", job_id], check=True)
+
+
+def test_console_script(slurm: Cluster) -> None:
+    """A console script is a file in bin/ that imports the application."""
+    app = slurm.app("slurm-console-script")
+    app.write("src/my_app/main.py", PROBE)
+    app.write("src/my_app/conf/config.yaml", "x: 1\naction: null\n")
+    app.write("src/my_app/__init__.py", "")
+    app.write("src/my_app/conf/__init__.py", "")
+    script = app.write("bin/my-app", f"#!{app.python}\nimport sys\nfrom my_app.main import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    env = {"PYTHONPATH": str(app.directory / "src"), "PATH": f"{script.parent}:/usr/bin:/bin"}
+    result = app.call("my-app", "-m", "x=1,2", "hydra/launcher=slurm", env=env)
+    assert result.status == 0, result.text
+    assert slurm.wait(slurm.job_ids(app)) == ["COMPLETED"] * 2
+    launched = app.seen()
+    assert launched[0]["main"] == [str(script), None]
+    same_as_basic(app, launched, {"program": ("bin/my-app",), "env": env})
+
+
+def test_a_single_run_shows_its_script(slurm: Cluster) -> None:
+    app = slurm.app("slurm-single").write_probe()
+    result = app.sweep("x=1", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    script = (app.directory / "logs" / "1" / "script.sh").read_text()
+    (job_id,) = slurm.job_ids(app)
+    assert result.stdout.startswith(f"{script}\nSubmitted batch job {job_id}\n\nJob launched!\n")
+    result = app.sweep("x=1,2", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    second, third = slurm.job_ids(app)[1:]
+    assert f"  logs/2  job {second}  x=1\n  logs/3  job {third}  x=2\n" in result.stdout
+    assert "squeue --me" in result.stdout
+    slurm.wait(slurm.job_ids(app))
