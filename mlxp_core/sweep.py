@@ -137,6 +137,8 @@ class Sweep(ABC):
         where = (
             "hydra.mode=RUN",
             override("hydra.run.dir", literal(str(path))),
+        )
+        sweep = (
             override("hydra.sweep.dir", literal(sweep_dir)),
             override("hydra.sweep.subdir", literal(subdir)),
         )
@@ -150,7 +152,7 @@ class Sweep(ABC):
             name=self.options.name,
             run=RunDirectory(path, config.hydra.output_subdir),
             app=self.app,
-            overrides=(overrides, kept, where, what),
+            overrides=(overrides, kept, where, sweep, what),
         )
         return Run(job, overrides)
 

@@ -162,7 +162,7 @@ def test_no_warnings(app: App) -> None:
     new = not hydra.__version__.startswith("1.3")
     program = PROBE.replace("version_base=None, ", "") if new else PROBE
     app.write("main.py", program)
-    for arguments in ([], ["-m", "x=1,2"], ["-m", "x=1,2", "hydra/launcher=local"]):
+    for arguments in ([], ["x=1,2", "-m"], ["x=1,2", "hydra/launcher=local", "-m"]):
         result = app.run(LOGGING, *arguments)
         assert (result.status, result.stderr.replace("a line on stderr\n", "")) == (0, "")
     for run in app.runs()[-2:]:

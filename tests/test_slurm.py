@@ -32,7 +32,7 @@ def test_options_reach_slurm(slurm: Cluster) -> None:
         "mem_gb": 1.5,
         "comment": "'a comment'",
         "+additional_parameters.nice": 5,
-        "option_cmd": "['--begin=now','--time-min=1']",
+        "option_cmd": "['--begin=now']",
     }
     arguments = [
         f"{'+' * key.startswith('+')}hydra.launcher.{key.lstrip('+')}={value}" for key, value in options.items()
@@ -48,7 +48,6 @@ def test_options_reach_slurm(slurm: Cluster) -> None:
         "MinMemoryNode": "1.50G",
         "Comment": "a",
         "Nice": "5",
-        "TimeMin": "00:01:00",
         "StdOut": str(app.runs()[0] / "log.stdout"),
     }
     job["MinMemoryNode"] = job["MinMemoryNode"].replace("1536M", "1.50G")
