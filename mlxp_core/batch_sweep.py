@@ -13,8 +13,16 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from mlxp_core import console
-from mlxp_core.errors import OptionError, SubmissionError, SubmissionUnknownError
+from mlxp_core.commands import Answer
+from mlxp_core.errors import (
+    MlxpError,
+    OptionError,
+    RunDirectoryError,
+    SubmissionError,
+    SubmissionUnknownError,
+)
 from mlxp_core.options import OAROptions, SLURMOptions
+from mlxp_core.run_directory import cannot_write
 from mlxp_core.run_info import now
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.sweep import Run, Sweep
@@ -40,21 +48,15 @@ class BatchSweep(Sweep):
             console.say(runs[0].job.run.script.read_text(encoding="utf-8"))
         else:
             console.say(f"Submitting {len(runs)} runs to {self.scheduler.title}:")
-        for done, run in enumerate(runs):
-            try:
+        submitted = 0
+        try:
+            for run in runs:
                 job_id, answer = self.scheduler.submit(run.job)
-            except (SubmissionError, KeyboardInterrupt) as error:
-                unknown = not isinstance(error, SubmissionError) or isinstance(error, SubmissionUnknownError)
-                self._discard(runs[done + unknown :])
-                raise _broken_off(error, self.scheduler, runs, done, unknown) from None
-            self._record(run, job_id)
-            if len(runs) == 1:
-                console.say(answer.text)
-                console.say("\nJob launched!")
-            else:
-                console.say(f"  {run.label}  job {job_id}  {' '.join(run.overrides)}")
-                if answer.exit_status != 0:
-                    console.say(f"    but {self.scheduler.title} also said: {answer.text}")
+                submitted += 1
+                self._record(run, job_id)
+                self._show(run, job_id, answer, single=len(runs) == 1)
+        except (MlxpError, KeyboardInterrupt) as error:
+            raise self._broken_off(error, runs, submitted) from None
         console.say(
             f"\nSee the {console.plural(runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
             "holds log.stdout, log.stderr and its state (info.yaml)."
@@ -64,8 +66,37 @@ class BatchSweep(Sweep):
     def _record(self, run: Run, job_id: str) -> None:
         """Add to the sweep's own record, a line a run: the run's directory belongs to the job by now."""
         line = {"run": str(run.job.run.path), "scheduler": type(self.scheduler).__name__, "job_id": job_id, "at": now()}
-        with (self.sweep_dir / "submissions.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        record = self.sweep_dir / "submissions.jsonl"
+        try:
+            with record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise RunDirectoryError(f"{run.label} is job {job_id}, but {cannot_write(record, error)}") from error
+
+    def _show(self, run: Run, job_id: str, answer: Answer, *, single: bool) -> None:
+        if single:
+            console.say(f"{answer.text}\n\nJob launched!")
+            return
+        console.say(f"  {run.label}  job {job_id}  {' '.join(run.overrides)}")
+        if answer.exit_status != 0:
+            console.say(f"    but {self.scheduler.title} also said: {answer.text}")
+
+    def _broken_off(self, error: BaseException, runs: Sequence[Run], submitted: int) -> SubmissionError:
+        """Tidy up after a launch that ended half-way, and say what is submitted and what is not."""
+        lines = [str(error)]
+        unknown = runs[submitted : submitted + isinstance(error, (SubmissionUnknownError, KeyboardInterrupt))]
+        missing = runs[submitted + len(unknown) :]
+        if isinstance(error, KeyboardInterrupt):
+            lines = ["Interrupted."]
+            lines += [f"Whether {run.label} is submitted, '{self.scheduler.list_command}' tells." for run in unknown]
+        self._discard(missing)
+        if submitted:
+            lines.append(f"{console.count(runs[:submitted], 'run')} of {len(runs)} submitted; these stay.")
+        elif not unknown:
+            lines.append("Nothing was submitted.")
+        if missing and len(missing) < len(runs):
+            lines.append("Not submitted, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+        return SubmissionError("\n".join(lines))
 
 
 class SLURMSweep(BatchSweep):
@@ -80,19 +111,3 @@ class OARSweep(BatchSweep):
 
     options_class = OAROptions
     scheduler_class = OARScheduler
-
-
-def _broken_off(
-    error: BaseException, scheduler: Scheduler, runs: Sequence[Run], done: int, unknown: bool
-) -> SubmissionError:
-    """The error that ends a launch half-way: what happened, what is submitted and what is not."""
-    lines = [str(error) if isinstance(error, SubmissionError) else "Interrupted."]
-    if isinstance(error, KeyboardInterrupt):
-        lines.append(f"Whether {runs[done].label} is submitted, '{scheduler.list_command}' will tell.")
-    if done == 0 and not unknown:
-        lines.append("Nothing was submitted.")
-    else:
-        lines.append(f"{console.count(runs[:done], 'run')} of {len(runs)} submitted before it: these stay.")
-    if missing := runs[done + 1 :] if done or unknown else []:
-        lines.append("Not submitted, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
-    return SubmissionError("\n".join(lines))

@@ -69,17 +69,20 @@ def run_command(
     return Answer(tuple(argv), process.returncode, stdout, stderr)
 
 
-def run_script(shell: str, script: Path, stdout: Path, stderr: Path, gpus: str | None) -> int:
+def run_script(shell: str, script: Path, stdout: Path, stderr: Path, pid_file: Path, gpus: str | None) -> int:
     """Run a job script here, its output appended to two files, and return its exit status (128 + n for signal n).
 
-    `gpus` is the value of CUDA_VISIBLE_DEVICES in the process that launched (None: not set). submitit's local executor,
-    in whose child process this function runs, hides all GPUs from a job that asked it for none.
+    Args:
+        shell: the program that reads the script.
+        pid_file: is given the script's process id, for `end_script`.
+        gpus: CUDA_VISIBLE_DEVICES in the process that launched (None: not set). submitit's local executor, in whose
+            child process this function runs, hides all GPUs from a job that asked it for none.
     """
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpus
     with stdout.open("ab") as out, stderr.open("ab") as err:
-        # A session of its own, so that the script and all that it started can be ended together
+        # A session of its own, so that the script and all that it starts can be ended together
         process = subprocess.Popen(
             [shell, str(script)],
             env=environment,
@@ -88,9 +91,12 @@ def run_script(shell: str, script: Path, stdout: Path, stderr: Path, gpus: str |
             stderr=err,
             start_new_session=True,
         )
-        try:
-            status = process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
-            raise
+        pid_file.write_text(str(process.pid))
+        status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+def end_script(pid_file: Path) -> None:
+    """Tell a script that `run_script` started, and all that it started, to end; it notes that in its record."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.killpg(int(pid_file.read_text()), signal.SIGTERM)

@@ -34,6 +34,8 @@ _PINNED = (
     "hydra.job.num",
     "hydra.job.id",
 )
+# Runs that are prepared within two seconds; Hydra takes about 50 ms for the configuration of each
+_SILENT = 40
 _JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
 
 
@@ -94,6 +96,8 @@ class Sweep(ABC):
             MlxpError: nothing is left of the runs that were not launched.
         """
         runs: list[Run] = []
+        if len(job_overrides) > _SILENT:
+            console.say(f"Preparing {len(job_overrides)} runs ...")
         try:
             for number, overrides in enumerate(job_overrides, start=initial_job_idx):
                 runs.append(self._plan(tuple(overrides), number))

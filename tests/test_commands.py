@@ -33,5 +33,5 @@ def test_exit_status_of_a_script(tmp_path: Path, line: str, status: int) -> None
     script, out, err = (tmp_path / name for name in ("script", "out", "err"))
     script.write_text(f"echo out\n{line}\n")
     for _ in range(2):
-        assert run_script("/bin/sh", script, out, err, None) == status
+        assert run_script("/bin/sh", script, out, err, tmp_path / "pid", None) == status
     assert out.read_text() == "out\nout\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlxp_core.commands import run_script
+from mlxp_core.commands import end_script, run_script
 from mlxp_core.errors import CommandNotFoundError
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import LocalOptions
@@ -51,8 +51,8 @@ class LocalScheduler:
         """The text of a job's script."""
         return job_script(job, self.options, more_overrides=['"hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"'])
 
-    def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[Job, int]]:
-        """Run jobs and yield each with its exit status when it ends.
+    def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[int, int]]:
+        """Run jobs; yield the index and the exit status of each when it ends.
 
         Args:
             jobs: in the order in which they start.
@@ -65,20 +65,21 @@ class LocalScheduler:
         executor = submitit.LocalExecutor(folder)
         executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        waiting = list(reversed(jobs))
-        running: list[tuple[Job, submitit.Job[int]]] = []
+        waiting = list(range(len(jobs)))
+        running: dict[int, submitit.Job[int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.n_jobs:
-                    job = waiting.pop()
-                    files = (job.run.script, job.run.stdout, job.run.stderr)
-                    running.append((job, executor.submit(run_script, self.options.shell_path, *files, gpus)))
+                    index = waiting.pop(0)
+                    run = jobs[index].run
+                    files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
+                    running[index] = executor.submit(run_script, self.options.shell_path, *files, gpus)
                 time.sleep(_POLL_INTERVAL_S)
-                for entry in [entry for entry in running if entry[1].done()]:
-                    running.remove(entry)
-                    yield entry[0], _exit_status(entry[1])
+                for index in [index for index, task in running.items() if task.done()]:
+                    yield index, _exit_status(running.pop(index))
         finally:
-            for _, task in running:
+            for index, task in running.items():
+                end_script(folder / f"{index}.pid")
                 task.cancel()
             shutil.rmtree(folder, ignore_errors=True)
 
