@@ -25,12 +25,14 @@ class AppCommand:
     Attributes:
         argv: interpreter, its options, the program, and Hydra's own options (--config-name, ...).
         cwd: where the application was started.
-        environment: variables that the start depends on and that a batch scheduler may not carry over.
+        environment: variables that the start depends on (PYTHONPATH).
+        env_copy: variables that the user listed in hydra.job.env_copy, for a job that does not inherit them.
     """
 
     argv: tuple[str, ...]
     cwd: Path
     environment: dict[str, str] = field(default_factory=dict)
+    env_copy: dict[str, str] = field(default_factory=dict)
 
 
 def current_app_command(config: DictConfig) -> AppCommand:
@@ -45,12 +47,16 @@ def current_app_command(config: DictConfig) -> AppCommand:
     cwd = Path(config.hydra.runtime.cwd)
     if not _started_by_hydra_main():
         raise AppCommandError(_cannot("@hydra.main did not read this process's command line"))
-    names = ["PYTHONPATH", *config.hydra.job.env_copy]
     return AppCommand(
         argv=(sys.executable, *_program(sys.orig_argv, cwd), *_hydra_options(sys.argv[1:])),
         cwd=cwd,
-        environment={name: os.environ[name] for name in names if name in os.environ},
+        environment=_variables(["PYTHONPATH"]),
+        env_copy=_variables(config.hydra.job.env_copy),
     )
+
+
+def _variables(names: Sequence[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _cannot(reason: str) -> str:
@@ -75,12 +81,14 @@ def _program(orig_argv: Sequence[str], cwd: Path) -> list[str]:
     main_file = Path(getattr(main, "__file__", None) or "")
     spec = getattr(main, "__spec__", None)
     if words and main_file.name == Path(sys.argv[0]).name:
-        if words[0] == "-m":
-            if spec is not None and spec.name in (words[1], f"{words[1]}.__main__"):
-                return [*options, *words[:2]]
-        elif not (cwd / words[0]).exists():  # the program changed its working directory before Hydra ran
-            return [*options, str(main_file.resolve())]
-        elif (cwd / words[0]).samefile(main_file):
+        is_module = words[0] == "-m"
+        # `python -m` puts the directory where it was started first into sys.path
+        found = Path(sys.path[0]) == cwd or not main_file.is_relative_to(sys.path[0] or cwd)
+        if not (found if is_module else (cwd / words[0]).exists()):
+            raise AppCommandError(_cannot(f"it changed its working directory to {cwd} before Hydra ran"))
+        if is_module and spec is not None and spec.name in (words[1], f"{words[1]}.__main__"):
+            return [*options, *words[:2]]
+        if not is_module and (cwd / words[0]).samefile(main_file):
             return [*options, words[0]]
     # An interactive interpreter, `python -c`, a debugger, a test that sets sys.argv
     raise AppCommandError(_cannot(f"it was started as '{' '.join(orig_argv[:4])}'"))
@@ -100,19 +108,21 @@ def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str
             options += [word, *rest[:1]]
             rest = rest[1:]
             continue
+        kept = "-"
         for position, letter in enumerate(word[1:], start=1):
+            value = word[position + 1 :]
             if letter in "cm":
-                value = [word[position + 1 :]] if word[position + 1 :] else [rest.pop(0)]
-                if position > 1:
-                    options.append(word[:position])
-                return options, ["-m", *value, *rest] if letter == "m" else []
+                if kept != "-":
+                    options.append(kept)
+                return options, ["-m", *([value] if value else []), *rest] if letter == "m" else []
             if letter in _OPTIONS_WITH_VALUE:
-                options.append(word)
-                if position == len(word) - 1:
-                    options.append(rest.pop(0))
+                options += [kept + letter + value] if value else [kept + letter, rest.pop(0)]
+                kept = "-"
                 break
-        else:
-            options.append(word)
+            if letter != "i":  # a prompt after the end: a job has nobody to ask
+                kept += letter
+        if kept != "-":
+            options.append(kept)
     return options, rest if rest[:1] != ["-"] else []
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from hydra.utils import get_class
@@ -15,6 +14,7 @@ from omegaconf import DictConfig
 from mlxp_core import console
 from mlxp_core.commands import Answer
 from mlxp_core.errors import (
+    LaunchInterruptedError,
     MlxpError,
     OptionError,
     RunDirectoryError,
@@ -27,6 +27,8 @@ from mlxp_core.run_info import now
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.sweep import Run, Sweep
 
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
 
 class BatchSweep(Sweep):
     """A sweep whose runs a batch scheduler takes."""
@@ -36,10 +38,11 @@ class BatchSweep(Sweep):
     def __init__(self, options: dict[str, Any], config: DictConfig, hydra_context: HydraContext) -> None:
         super().__init__(options, config, hydra_context)
         # The runs have not even started when launch() returns, and a sweeper that optimises would be handed nothing.
-        sweeper = config.hydra.sweeper._target_
-        if not issubclass(get_class(sweeper), BasicSweeper):
+        sweeper = get_class(config.hydra.sweeper._target_)
+        # By name: Hydra 1.3 executes a plugin's module again, which makes another class of the same name
+        if _BASIC_SWEEPER not in {f"{parent.__module__}.{parent.__qualname__}" for parent in sweeper.__mro__}:
             raise OptionError(
-                f"The sweeper {sweeper.rpartition('.')[2]} needs the results of its runs, and jobs submitted to "
+                f"The sweeper {sweeper.__name__} may need the results of its runs, and jobs submitted to "
                 f"{self.scheduler.title} have none yet: use hydra/launcher=local with it."
             )
 
@@ -81,7 +84,7 @@ class BatchSweep(Sweep):
         if answer.exit_status != 0:
             console.say(f"    but {self.scheduler.title} also said: {answer.text}")
 
-    def _broken_off(self, error: BaseException, runs: Sequence[Run], submitted: int) -> SubmissionError:
+    def _broken_off(self, error: BaseException, runs: Sequence[Run], submitted: int) -> MlxpError:
         """Tidy up after a launch that ended half-way, and say what is submitted and what is not."""
         lines = [str(error)]
         unknown = runs[submitted : submitted + isinstance(error, (SubmissionUnknownError, KeyboardInterrupt))]
@@ -96,7 +99,8 @@ class BatchSweep(Sweep):
             lines.append("Nothing was submitted.")
         if missing and len(missing) < len(runs):
             lines.append("Not submitted, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
-        return SubmissionError("\n".join(lines))
+        kind = LaunchInterruptedError if isinstance(error, KeyboardInterrupt) else SubmissionError
+        return kind("\n".join(lines))
 
 
 class SLURMSweep(BatchSweep):

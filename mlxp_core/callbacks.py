@@ -53,10 +53,12 @@ class JobCallback(Callback):
 
     Args:
         task: which of the job's tasks this is; the first one alone keeps the record.
+        keep_return: whether somebody waits for the JobReturn.
     """
 
-    def __init__(self, task: int | str = 0) -> None:
+    def __init__(self, task: int | str = 0, keep_return: bool = False) -> None:
         self.keeps_record = int(task) == 0
+        self.keep_return = keep_return
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -72,7 +74,8 @@ class JobCallback(Callback):
         # Hydra 1.4 also calls this when the application leaves by sys.exit; the script records that, with its status
         if self.keeps_record and not _left(job_return):
             run = _run_directory(config)
-            write_result(run, job_return)
+            if self.keep_return:
+                write_result(run, job_return)
             write_info(run.info, ended(read_info(run.info), _error(job_return)))
 
 

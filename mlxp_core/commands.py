@@ -7,14 +7,17 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.errors import CommandNotFoundError, CommandTimeoutError
 
 log = logging.getLogger(__name__)
+
+# What a terminal sends to all programs in it
+_INTERRUPTS = {signal.SIGINT, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,30 @@ def run_script(shell: str, script: Path, stdout: Path, stderr: Path, pid_file: P
             stdout=out,
             stderr=err,
             start_new_session=True,
+            preexec_fn=_unblock_interrupts,
         )
-        pid_file.write_text(str(process.pid))
+        whole = pid_file.with_suffix(".new")
+        whole.write_text(str(process.pid))
+        whole.replace(pid_file)
         status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Start programs that Ctrl-C does not reach: whoever started them ends them, in order.
+
+    A signal that comes meanwhile is delivered at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _unblock_interrupts() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
 
 
 def end_script(pid_file: Path) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def say(text: str) -> None:
-    """Print a line now, also into a pipe."""
-    print(text, flush=True)
+    """Print a line now. A launch goes on where nobody reads it, or where the terminal lacks its letters."""
+    try:
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the program
 
 
-def plural(things: Sequence[object], noun: str) -> str:
+def plural(things: Sized, noun: str) -> str:
     """The noun, in the plural where there is not one thing."""
     return noun if len(things) == 1 else f"{noun}s"
 
 
-def count(things: Sequence[object], noun: str) -> str:
+def count(things: Sized, noun: str) -> str:
     """How many things: `1 run`, `3 runs`."""
     return f"{len(things)} {plural(things, noun)}"
 

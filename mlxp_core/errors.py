@@ -4,6 +4,7 @@ MlxpError
 ├── OptionError              an option has a value that cannot work
 ├── AppCommandError          this process cannot be started again by a command line
 ├── LaunchInsideRunError     a run tried to launch runs
+├── LaunchInterruptedError   the user stopped a launch half-way
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
 ├── RunFailedError           a run ended without a result
 ├── CommandError             another program could not do what it was asked
@@ -30,6 +31,10 @@ class AppCommandError(MlxpError):
 
 class LaunchInsideRunError(MlxpError):
     """A run that we launched tried to launch runs itself."""
+
+
+class LaunchInterruptedError(MlxpError):
+    """The user stopped a launch half-way."""
 
 
 class RunDirectoryError(MlxpError):

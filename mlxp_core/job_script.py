@@ -46,6 +46,7 @@ def job_script(
     setup: Sequence[str] = (),
     prefix: Sequence[str] = (),
     more_overrides: Sequence[str] = (),
+    inherits_environment: bool = True,
 ) -> str:
     """The script of a job.
 
@@ -56,28 +57,33 @@ def job_script(
         setup: shell lines before all others.
         prefix: shell words before the command.
         more_overrides: shell words behind it.
+        inherits_environment: whether the job sees the variables of the process that submits it.
     """
+    environment = job.app.environment if inherits_environment else {**job.app.environment, **job.app.env_copy}
     python, *arguments = map(shell_word, job.app.argv)
     command = [" ".join([*prefix, python, *arguments])]
     command += [" ".join(map(shell_word, group)) for group in job.overrides if group]
     command[-1] = " ".join([command[-1], *more_overrides])
-    environment = [
+    user_lines = [
         line
         for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd")
         for line in lines_of(name, getattr(options, name))
     ]
-    info = str(job.run.info.relative_to(job.run.path))
+    info = shell_word(str(job.run.info.relative_to(job.run.path)))
     body = [
         *setup,
         f"export {RUN_MARKER}={shell_word(str(job.run.path))}",
-        "# However the run ends, also by the scheduler's SIGTERM, its record says so.",
-        f'record_end() {{ cd / && {python} -m mlxp_core.run_end "${RUN_MARKER}"/{shell_word(info)} "$1"; }}',
+        "start_time=$(date +%s)",
+        "# However the run ends, also by a signal, its record says so.",
+        f'record_end() {{ cd / && {python} -m mlxp_core.run_end "${RUN_MARKER}"/{info} "$1" "$start_time"; }}',
         "trap 'record_end $?' EXIT",
-        "trap : TERM",
-        *(f"export {name}={shell_word(value)}" for name, value in job.app.environment.items()),
-        *(["", *environment] if environment else []),
+        "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM",
+        *(f"export {name}={shell_word(value)}" for name, value in environment.items()),
+        *(["", *user_lines] if user_lines else []),
         "",
         f"cd {shell_word(str(job.app.cwd))} || exit",
+        "# From here the application's own exit status counts.",
+        "trap : HUP INT TERM",
         " \\\n    ".join(command),
     ]
     if any(_LINE_BREAK in line for line in body):

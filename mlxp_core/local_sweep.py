@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 
 from mlxp_core import console
+from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.options import LocalOptions
 from mlxp_core.results import read_result
 from mlxp_core.schedulers.local import LocalScheduler
@@ -23,14 +29,49 @@ class LocalSweep(Sweep):
     def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
-        with console.progress(title, len(runs)) as report:
-            for index, exit_status in self.scheduler.run([run.job for run in runs], self.sweep_dir / ".submitit"):
-                run = runs[index]
-                results[index] = read_result(run.job.run, exit_status, run.overrides)
-                report(f"{run.label}  {' '.join(run.overrides)}", exit_status == 0)
+        self.sweep_dir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=self.sweep_dir))
+        try:
+            with console.progress(title, len(runs)) as report, _all_signals_interrupt():
+                for index, exit_status in self.scheduler.run([run.job for run in runs], folder):
+                    run = runs[index]
+                    results[index] = read_result(run.job.run, exit_status, run.overrides)
+                    report(f"{run.label}  {' '.join(run.overrides)}", exit_status == 0)
+        except KeyboardInterrupt:
+            missing = [runs[index] for index in self.scheduler.waiting]
+            lines = [
+                f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended, those that ran are ended."
+            ]
+            if missing:
+                lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+            raise LaunchInterruptedError("\n".join(lines)) from None
+        finally:
+            self._discard([runs[index] for index in self.scheduler.waiting])
         failed = [run for index, run in enumerate(runs) if results[index].status is JobStatus.FAILED]
         if failed:
             console.say(f"{console.count(failed, 'run')} of {len(runs)} failed; see:")
             for run in failed:
                 console.say(f"  {run.label}/{run.job.run.stderr.name}")
         return [results[index] for index in range(len(runs))]
+
+
+@contextmanager
+def _all_signals_interrupt() -> Iterator[None]:
+    """Make SIGTERM, and the SIGHUP of a lost terminal, end the sweep as Ctrl-C does; what is ignored (nohup) stays so.
+
+    In another thread than the main one signals cannot be caught, and nothing changes.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,6 +8,7 @@ holds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from mlxp_core.errors import OptionError
@@ -126,7 +127,7 @@ def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
     for option in fields(schema):
         value = getattr(options, option.name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (value < 0 or (value == 0 and option.name != "gpus_per_node")):
+        if is_number and not (0 < value < inf or (value == 0 and option.name == "gpus_per_node")):
             raise OptionError(f"hydra.launcher.{option.name}={value} cannot be: give a number above 0.")
     return options
 

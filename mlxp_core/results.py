@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from mlxp_core.errors import RunFailedError
 from mlxp_core.run_directory import RunDirectory
-from mlxp_core.run_info import read_info
+from mlxp_core.run_info import RunStatus, read_info
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,10 @@ def read_result(run: RunDirectory, exit_status: int, overrides: Sequence[str]) -
             return job_return
     except Exception:  # no result, or an exception that pickles but does not come back: what we know is told below
         pass
-    error = read_info(run.info).get("error", {})
+    info = read_info(run.info)
+    if exit_status == 0 and info.get("status") == RunStatus.COMPLETE:  # it left by sys.exit(0)
+        return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+    error = info.get("error", {})
     return JobReturn(
         overrides=list(overrides),
         status=JobStatus.FAILED,

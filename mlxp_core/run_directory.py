@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.errors import RunDirectoryError
 
-# The highest number ever given in a directory of numbered runs. It is a hint that saves listing the directory, and
-# keeps the number of a deleted run from being given again; what gives a number is mkdir alone.
-_LAST_NUMBER = ".last_number"
+# The numbers given so far, a line each, in the order in which processes came. It saves listing the directory, and keeps
+# the number of a deleted run from being given again; what gives a number is mkdir alone.
+_GIVEN = ".numbers"
+# More lines than processes can add between one's reading and another's
+_TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,8 @@ class RunDirectory:
     @property
     def number(self) -> int | None:
         """Its number, when it is a numbered run."""
-        is_numbered = self.path.name.isdecimal() and (self.path.parent / _LAST_NUMBER).exists()
+        is_numbered = self.path.name.isdecimal() and (self.path.parent / _GIVEN).exists()
         return int(self.path.name) if is_numbered else None
-
-    def discard(self) -> None:
-        """Remove what a launch wrote before it was broken off, and the directory if nothing else is in it."""
-        for file in (self.script, self.info):
-            file.unlink(missing_ok=True)
-        for directory in (self.metadata, self.path / "metrics", self.path / "artifacts", self.path):
-            with suppress(OSError):  # it holds something else, or was never made
-                directory.rmdir()
 
 
 def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
@@ -138,7 +131,7 @@ def open_run(root: Path, number: int) -> Path:
         for name in ("metrics", "artifacts"):
             (path / name).mkdir(parents=True, exist_ok=True)
         if number > _last_number(root):
-            write_whole(root / _LAST_NUMBER, f"{number}\n")
+            _note(root, number)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
@@ -151,9 +144,19 @@ def _make_root(root: Path) -> None:
 
 
 def _last_number(root: Path) -> int:
+    """The highest number given."""
     try:
-        return int((root / _LAST_NUMBER).read_text())
-    except (FileNotFoundError, ValueError):  # the first time, or somebody removed or damaged it
+        with (root / _GIVEN).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return max(int(line) for line in file.read().split() if line.isdigit())
+    except (FileNotFoundError, ValueError):  # the first time, or somebody removed or emptied it
         last = max((int(entry.name) for entry in os.scandir(root) if entry.name.isdecimal()), default=0)
-        write_whole(root / _LAST_NUMBER, f"{last}\n")
+        _note(root, last)
         return last
+
+
+def _note(root: Path, number: int) -> None:
+    """Append, so that of two processes at once neither can take a higher number back."""
+    with (root / _GIVEN).open("a") as file:
+        file.write(f"{number}\n")

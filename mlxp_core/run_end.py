@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
-from mlxp_core.run_info import RunStatus, ended, read_info, write_info
+from mlxp_core.run_info import RunStatus, ended, read_info, restarted, write_info
 
 
-def record_exit_status(path: Path, exit_status: int) -> None:
+def record_exit_status(path: Path, exit_status: int, script_start: int) -> None:
     """Note the exit status in the record at `path`, and end the record if the run did not.
+
+    Args:
+        path: the run's info.yaml.
+        exit_status: as the shell gives it, 128 + n for signal n.
+        script_start: when the script started, in seconds since the epoch; a record that is older is another start's.
 
     Raises:
         RunDirectoryError: it cannot be written.
     """
     info = read_info(path)
-    status = RunStatus(info.get("status", RunStatus.STARTING))
-    if exit_status != 0 and status is not RunStatus.FAILED:
-        info = ended(info, {"type": "ExitStatus", "message": _reason(status, exit_status)})
-    elif not status.final:
+    start_time = info.get("start_time")
+    if start_time is None or datetime.fromisoformat(start_time).timestamp() < script_start:
+        info = ended(
+            restarted(info),
+            {"type": "ExitStatus", "message": _reason("before the run started (see log.stderr)", exit_status)},
+        )
+    elif exit_status != 0 and info["status"] != RunStatus.FAILED:
+        info = ended(info, {"type": "ExitStatus", "message": _reason("during the run", exit_status)})
+    elif info["status"] == RunStatus.RUNNING:  # it left by sys.exit(0)
         info = ended(info, None)
     write_info(path, {**info, "exit_status": exit_status})
 
 
-def _reason(status: RunStatus, exit_status: int) -> str:
-    when = "before the run started (see log.stderr)" if status is RunStatus.STARTING else "during the run"
+def _reason(when: str, exit_status: int) -> str:
     if exit_status > 128:
         try:
             return f"ended by signal {signal.Signals(exit_status - 128).name} {when}"
@@ -38,4 +48,4 @@ def _reason(status: RunStatus, exit_status: int) -> str:
 
 
 if __name__ == "__main__":
-    record_exit_status(Path(sys.argv[1]), int(sys.argv[2]))
+    record_exit_status(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -30,10 +30,6 @@ class RunStatus(str, Enum):
     COMPLETE = "COMPLETE"
     FAILED = "FAILED"
 
-    @property
-    def final(self) -> bool:
-        return self in (RunStatus.COMPLETE, RunStatus.FAILED)
-
 
 def read_info(path: Path) -> dict[str, Any]:
     """The record at `path`; empty when there is none yet."""
@@ -71,11 +67,21 @@ def new_info(run: RunDirectory, scheduler: str | None, work_dir: str) -> dict[st
     }
 
 
-def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
-    """The record of a run that starts now, in this process; what an earlier start left is gone."""
-    info = {**info, "status": RunStatus.RUNNING.value, "start_time": now(), "end_time": None}
-    info |= {"hostname": socket.gethostname(), "user": user_name(), "process_id": os.getpid(), "work_dir": work_dir}
+def restarted(info: dict[str, Any]) -> dict[str, Any]:
+    """The record without what an earlier start of the run left in it."""
+    info = {**info, "status": RunStatus.STARTING.value, "start_time": None, "end_time": None}
     return {key: value for key, value in info.items() if key not in ("error", "exit_status")}
+
+
+def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
+    """The record of a run that starts now, in this process."""
+    info = {**restarted(info), "status": RunStatus.RUNNING.value, "start_time": now()}
+    return info | {
+        "hostname": socket.gethostname(),
+        "user": user_name(),
+        "process_id": os.getpid(),
+        "work_dir": work_dir,
+    }
 
 
 def ended(info: dict[str, Any], error: dict[str, str] | None) -> dict[str, Any]:

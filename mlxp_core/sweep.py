@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationToMissingValueError
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from mlxp_core import console
 from mlxp_core.app_command import current_app_command
@@ -88,6 +88,10 @@ class Sweep(ABC):
         self.loader = hydra_context.config_loader
         self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
         check_writable(self.sweep_dir)
+        # What is not there yet, from the sweep's directory upwards, and what a file held before we wrote it: both for a
+        # launch that is broken off
+        self._absent = [path for path in (self.sweep_dir, *self.sweep_dir.parents) if not path.exists()]
+        self._replaced: dict[Path, bytes | None] = {}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Write the runs of one batch and launch them.
@@ -129,10 +133,10 @@ class Sweep(ABC):
         HydraConfig.instance().set_config(config)  # directories may be named with ${hydra:...}
         try:
             sweep_dir, subdir = os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
-        except InterpolationToMissingValueError as error:
+        except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
             raise OptionError(
                 "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
-                f"that is not ({error.msg}): name runs by hydra.job.num, or number them with "
+                f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
                 "hydra/callbacks=mlxp_logging."
             ) from error
         finally:
@@ -156,25 +160,41 @@ class Sweep(ABC):
             name=self.options.name,
             run=RunDirectory(path, config.hydra.output_subdir),
             app=self.app,
-            overrides=(overrides, kept, where, sweep, what),
+            overrides=(kept, overrides, where, sweep, what),  # Hydra puts a sweep's overrides last, too
         )
         return Run(job, overrides)
 
     def _write(self, run: Run) -> None:
         """Complete a run's directory; from the submission on it belongs to the job."""
         directory = run.job.run
+        for file in (directory.script, directory.info, directory.job_return):
+            self._replaced[file] = file.read_bytes() if file.exists() else None
         directory.job_return.unlink(missing_ok=True)
         write_whole(directory.script, self.scheduler.script(run.job), mode=0o777)
         write_info(directory.info, new_info(directory, self.scheduler_class.__name__, str(self.app.cwd)))
 
     def _discard(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            run.job.run.discard()
+        """Leave the directories of runs that are not launched as they were."""
+        for directory in [run.job.run for run in runs]:
+            for file in (directory.script, directory.info, directory.job_return):
+                old = self._replaced.get(file)
+                with suppress(OSError):
+                    if old is not None:
+                        file.write_bytes(old)
+                    elif file in self._replaced:
+                        file.unlink()
+            with suppress(OSError):  # it is an older run's, and holds something
+                directory.metadata.rmdir()
+            if not directory.metadata.exists():
+                for path in (directory.path / "metrics", directory.path / "artifacts", directory.path):
+                    with suppress(OSError):
+                        path.rmdir()
         # Hydra's own note of a sweep of which nothing is left
-        if {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}:
+        if self._absent and {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}:
             with suppress(OSError):
                 (self.sweep_dir / "multirun.yaml").unlink()
-                os.removedirs(self.sweep_dir)
+                for path in self._absent:
+                    path.rmdir()
 
 
 def _check_whitelist(hydra_context: HydraContext) -> None:

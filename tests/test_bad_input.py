@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,59 @@ def test_full_disk(app: App, tmp_path: Path) -> None:
         assert app.runs() == []
     finally:
         app.call("umount", str(small))
+
+
+@pytest.mark.once
+def test_a_refused_launch_leaves_an_older_run_alone(slurm: Cluster) -> None:
+    app = slurm.app("slurm-older").write_probe()
+    app.run("x=1", "hydra/callbacks=mlxp_logging")
+    slurm.sweep(app, "x=2", "hydra/callbacks=mlxp_logging")
+
+    def content() -> dict[str, bytes]:
+        files = (
+            path for path in (app.directory / "logs").rglob("*") if path.is_file() and path.name != "multirun.yaml"
+        )
+        return {str(path): path.read_bytes() for path in files} | {str(path): b"" for path in app.directory.rglob("*/")}
+
+    before = content()
+    for number in (1, 2):
+        forced = ["hydra/callbacks=mlxp_logging", f"hydra.callbacks.mlxp_logging.forced_log_id={number}"]
+        for xs, options in (
+            ("3", ["hydra.launcher.partition=nope"]),
+            ("3,4", []),
+            ("3", ['hydra.launcher.name="a\nb"']),
+        ):
+            result = app.run("-m", f"x={xs}", "hydra/launcher=slurm", *options, *forced)
+            assert result.status == 1, result.text
+            assert content() == before
+
+
+@pytest.mark.once
+def test_slurm_answers_too_late(slurm: Cluster) -> None:
+    """The controller does not move: sbatch gives up, and the job may be there all the same."""
+    app = slurm.app("slurm-late").write_probe()
+    subprocess.run(["pkill", "-STOP", "-x", "slurmctld"], check=True)
+    try:
+        result = app.run("-m", "x=1,2", "hydra/launcher=slurm")
+    finally:
+        subprocess.run(["pkill", "-CONT", "-x", "slurmctld"], check=True)
+    assert result.status == 1
+    assert "SLURM may still take the job" in result.stderr
+    assert "Not submitted, launch them again: x=2" in result.stderr
+    (script,) = app.directory.rglob("script.sh")
+    assert "x=1" in script.read_text()
+    time.sleep(2)
+    subprocess.run(["scancel", "-u", slurm.user], check=True)
+
+
+def test_a_name_that_is_too_long(app: App) -> None:
+    result = app.run(
+        "-m", f"+y={'a' * 300}", "hydra/launcher=local", "hydra.sweep.subdir=${hydra.job.override_dirname}"
+    )
+    refused(app, result, "File name too long")
+
+
+def test_numbers_that_are_none(app: App) -> None:
+    for value in ("inf", "nan"):
+        result = app.run("-m", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.mem_gb={value}")
+        refused(app, result, f"hydra.launcher.mem_gb={value} cannot be")

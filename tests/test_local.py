@@ -197,3 +197,103 @@ def test_terminal(app: App) -> None:
         time.sleep(0.1)
     assert info(run)["status"] == "FAILED"
     assert not (app.directory / "logs" / "5" / "seen.json").exists()
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["environment", "application"])
+def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
+    """A script that is stopped does not start the application, and its record tells what happened."""
+    before = when == "environment"
+    options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 2'"] if before else ["action=sleep60"]
+    app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", f"hydra.launcher.shell_path={shell}", *options)
+    (script,) = app.directory.rglob("script.sh")
+    process = subprocess.Popen([shell, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not (app.directory / "started" if before else script.parent / "seen.json").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=30) in (128 + number, 1)  # Python ends with 1 when nobody catches KeyboardInterrupt
+    record = info(script.parent)
+    assert record["status"] == "FAILED"
+    assert (script.parent / "seen.json").exists() != before
+    if before:
+        assert record["error"]["message"] == f"ended by signal {number.name} before the run started (see log.stderr)"
+
+
+def test_an_earlier_record_does_not_count(app: App) -> None:
+    """The script runs again, and its program is gone."""
+    app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
+    assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
+    (app.directory / "main.py").unlink()
+    time.sleep(1)  # times are in seconds
+    app.call("bash", "logs/1/script.sh")
+    record = info(app.directory / "logs" / "1")
+    assert record["status"] == "FAILED"
+    assert record["error"]["message"] == "exit status 2 before the run started (see log.stderr)"
+    assert record["start_time"] is None
+
+
+def test_two_sweeps_in_one_directory(app: App) -> None:
+    arguments = ["main.py", "-m", "hydra/launcher=local", "hydra.sweep.dir=res", "hydra.sweep.subdir=${x}"]
+    processes = [
+        subprocess.Popen([app.python, *arguments, f"x={xs}", "action=sleep1"], cwd=app.directory)
+        for xs in ("1,2,3,4", "5")
+    ]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert len(app.runs()) == 5
+    assert not list((app.directory / "res").glob(".submitit*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted(app: App, number: signal.Signals) -> None:
+    """Runs that did not start leave nothing, and are named."""
+    arguments = ["-m", "x=1,2,3", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
+    process = subprocess.Popen(
+        [app.python, "main.py", *arguments, "hydra/callbacks=mlxp_logging"],
+        cwd=app.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 30
+    while not (app.directory / "logs" / "1" / "seen.json").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    os.killpg(process.pid, number)  # as a terminal does
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Interrupted: 0 runs of 3 had ended" in stderr
+    assert "Not started, launch them again: x=2 action=sleep60; x=3 action=sleep60" in stderr
+    assert "Traceback" not in stderr
+    assert [path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()] == ["1"]
+    while info(app.directory / "logs" / "1")["status"] == "RUNNING":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert info(app.directory / "logs" / "1")["status"] == "FAILED"
+
+
+def test_leaving_with_status_0(app: App) -> None:
+    result = app.sweep("action=exit0", "hydra/launcher=local")
+    assert "1/1  COMPLETE" in result.stdout
+    assert info(app.runs()[0])["status"] == "COMPLETE"
+
+
+def test_an_environment_that_leaves(app: App) -> None:
+    """The environment commands end the script before the application starts: that is no success."""
+    result = app.run("-m", "x=1", "hydra/launcher=local", "hydra.launcher.env_cmd='exit 0'")
+    assert result.status == 1
+    (record,) = [info(path.parent) for path in app.directory.rglob("script.sh")]
+    assert record["status"] == "FAILED"
+    assert record["error"]["message"] == "exit status 0 before the run started (see log.stderr)"
+
+
+def test_nobody_reads(app: App) -> None:
+    """The reader of the output goes away, and the launch goes on."""
+    command = f"{app.python} -u main.py -m x=1,2,3 hydra/launcher=local hydra.launcher.n_jobs=1 | head -c 1"
+    assert app.call("bash", "-o", "pipefail", "-c", command).status == 0
+    assert len(app.runs()) == 3
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    app.sweep("x='é'", "hydra/launcher=local", env=ascii_only)

@@ -28,7 +28,7 @@ old = hydra.__version__.startswith("1.3")  # warns without this argument; 1.4 wa
 with initialize(config_path=None, **({"version_base": None} if old else {})):
     for name in ("slurm", "oar", "local", "slurm_base", "oar_base", "local_base"):
         config = compose(return_hydra_config=True, overrides=[f"hydra/launcher={name}", "hydra/callbacks=mlxp_logging"])
-        assert ("_target_" in config.hydra.launcher) == (not name.endswith("_base"))
+        assert "_target_" in config.hydra.launcher
         assert config.hydra.callbacks.mlxp_logging.parent_log_dir == "./logs"
 print("found")
 """
@@ -65,15 +65,22 @@ def test_schemas_are_there_to_extend(tmp_path: Path) -> None:
     """A project's own conf/hydra/launcher/oar.yaml hides ours; it starts from the schema."""
     (tmp_path / "conf/hydra/launcher").mkdir(parents=True)
     (tmp_path / "conf/hydra/launcher/night.yaml").write_text("defaults: [oar]\nqueue: night\ntimeout_min: 600\n")
+    (tmp_path / "conf/hydra/launcher/slurm.yaml").write_text("defaults: [slurm_base]\npartition: night\n")
     (tmp_path / "conf/config.yaml").write_text("x: 1\n")
     (tmp_path / "main.py").write_text(
         "import hydra\n@hydra.main(version_base=None, config_path='conf', config_name='config')\n"
         "def main(config): pass\nmain()\n"
     )
-    command = [sys.executable, "main.py", "-m", "x=1", "hydra/launcher=night", "hydra.launcher.dry_run=true"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    (script,) = tmp_path.rglob("script.sh")
-    assert "#OAR -l walltime=10:00:00\n#OAR -q night\n" in script.read_text()
+    for name, directives in (
+        ("night", "#OAR -l walltime=10:00:00\n#OAR -q night\n"),
+        ("slurm", "#SBATCH --partition=night\n"),
+    ):
+        command = [sys.executable, "main.py", "-m", "x=1", f"hydra/launcher={name}", "hydra.launcher.dry_run=true"]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert "automatic schema" not in done.stderr
+        (script,) = tmp_path.rglob("script.sh")
+        assert directives in script.read_text()
+        shutil.rmtree(tmp_path / "multirun")
 
 
 def test_typed() -> None:

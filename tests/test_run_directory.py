@@ -52,7 +52,7 @@ def test_directories_that_others_made_are_counted(tmp_path: Path) -> None:
     for name in ("7", "12", "notes", "20x"):
         (tmp_path / name).mkdir()
     assert allocate_run(tmp_path).name == "13"
-    (tmp_path / ".last_number").write_text("damaged")
+    (tmp_path / ".numbers").write_text("damaged")
     assert allocate_run(tmp_path).name == "14"
 
 
@@ -90,15 +90,3 @@ def test_check_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunDirectoryError, match="file is not a directory"):
         check_writable(tmp_path / "file" / "logs")
-
-
-def test_discard_keeps_what_is_not_ours(tmp_path: Path) -> None:
-    for number in (1, 2):
-        run = RunDirectory(allocate_run(tmp_path), "metadata")
-        write_whole(run.script, "")
-        write_whole(run.info, "")
-        if number == 2:
-            (run.path / "results.json").touch()
-        run.discard()
-    assert not (tmp_path / "1").exists()
-    assert [path.name for path in (tmp_path / "2").iterdir()] == ["results.json"]

@@ -133,10 +133,14 @@ def test_console_script(app: App, tmp_path: Path) -> None:
         (("-c", "import main; main.main()"), "was started as"),
         (("-m", "pdb", "-c", "continue", "main.py"), "was started as"),
         (("-m", "cProfile", "-o", "profile", "main.py"), "was started as"),
+        (("moved.py",), "changed its working directory"),
+        (("-m", "moved"), "changed its working directory"),
     ],
 )
 def test_nothing_to_start_again(app: App, program: tuple[str, ...], reason: str) -> None:
     app.write("conf/__init__.py", "")  # Hydra asks for it when main.py is imported
+    app.write("elsewhere/file", "")
+    app.write("moved.py", PROBE.replace("\nimport hydra\n", "\nimport hydra\nos.chdir('elsewhere')\n"))
     result = app.run("-m", "x=1,2", "hydra/launcher=local", program=program)
     assert "cannot be started again" in result.text
     assert reason in result.text
@@ -173,6 +177,7 @@ utils.run_and_report(lambda: hydra.multirun(config_name=None, task_function=prin
         (["-W", "error", "-m", "pkg.mod", "-m"], ["-W", "error"], ["-m", "pkg.mod", "-m"]),
         (["-mpkg", "x=1"], [], ["-m", "pkg", "x=1"]),
         (["-uOm", "pkg"], ["-uO"], ["-m", "pkg"]),
+        (["-i", "-Oi", "-iX", "dev", "-um", "pkg"], ["-O", "-X", "dev", "-u"], ["-m", "pkg"]),
         (["--check-hash-based-pycs", "never", "m.py"], ["--check-hash-based-pycs", "never"], ["m.py"]),
         (["-u", "-c", "pass"], ["-u"], []),
         (["-"], [], []),

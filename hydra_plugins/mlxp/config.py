@@ -1,7 +1,7 @@
 """What users choose by name: hydra/launcher=slurm, oar, local and hydra/callbacks=mlxp_logging.
 
-Targets are strings, so that nothing is imported until it is used. Next to each launcher stands its schema without
-target (`slurm_base`, ...), for a project's own conf/hydra/launcher/<name>.yaml to extend.
+Targets are strings, so that nothing is imported until it is used. Each launcher has a second name (`slurm_base`, ...),
+from which a project's own conf/hydra/launcher/slurm.yaml, which hides ours, can start.
 
 No `from __future__ import annotations` here: Hydra 1.3 executes this module without entering it into sys.modules, and
 dataclasses cannot read annotations that are strings there.
@@ -43,8 +43,8 @@ class LoggingConf:
 def _store() -> None:
     store = ConfigStore.instance()
     for name, conf in (("slurm", SLURMConf), ("oar", OARConf), ("local", LocalConf)):
-        store.store(group="hydra/launcher", name=name, node=conf, provider="hydra-mlxp")
-        store.store(group="hydra/launcher", name=f"{name}_base", node=conf.__base__, provider="hydra-mlxp")
+        for alias in (name, f"{name}_base"):
+            store.store(group="hydra/launcher", name=alias, node=conf, provider="hydra-mlxp")
     store.store(
         group="hydra/callbacks",
         name="mlxp_logging",

@@ -35,6 +35,8 @@ class Scheduler(ABC):
         list_command: what a user types to see the jobs.
         own_variables: prefixes of the environment variables that the scheduler sets in a job; a job that is submitted
             from inside another one must not inherit them. `kept_variables` are those that it needs all the same.
+        unknown_pattern: a regular expression for answers after which the job may have been taken all the same.
+        inherits_environment: whether a job sees the environment of the submission command.
     """
 
     title: ClassVar[str]
@@ -45,6 +47,8 @@ class Scheduler(ABC):
     list_command: ClassVar[str]
     own_variables: ClassVar[tuple[str, ...]] = ()
     kept_variables: ClassVar[tuple[str, ...]] = ()
+    unknown_pattern: ClassVar[str] = r"(?!)"
+    inherits_environment: ClassVar[bool] = True
     # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
     answer_timeout_s: ClassVar[float] = 60
 
@@ -91,6 +95,7 @@ class Scheduler(ABC):
             directives=[f"{self.directive_prefix} {directive}" for directive in self.all_directives(job)],
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
+            inherits_environment=self.inherits_environment,
             more_overrides=[f'"hydra.job.id=${{{self.job_id_variable}:-by-hand}}"', *self.extra_overrides()],
         )
 
@@ -128,17 +133,22 @@ class Scheduler(ABC):
         try:
             answer = run_command(argv, env=self.submission_environment(), timeout_s=self.answer_timeout_s)
         except CommandTimeoutError as error:
-            raise SubmissionUnknownError(
-                f"{error} {self.title} may still take the job: before you launch it again, look with "
-                f"'{self.list_command}' whether it has."
-            ) from None
+            raise self._unknown(str(error)) from None
         job_id = self.parse_job_id(answer.stdout)
         if job_id is None:
+            if re.search(self.unknown_pattern, answer.text):
+                raise self._unknown(answer.text)
             raise SubmissionError(
                 f"{self.title} refused the run in {job.run.path} ('{shlex.join(self.submit_command)}' ended with exit "
                 f"status {answer.exit_status}):\n{answer.text}"
             )
         return job_id, answer
+
+    def _unknown(self, reason: str) -> SubmissionUnknownError:
+        return SubmissionUnknownError(
+            f"{reason} {self.title} may still take the job: before you launch it again, look with "
+            f"'{self.list_command}' whether it has."
+        )
 
     def submission_environment(self) -> dict[str, str]:
         """The environment of the submission command: this process's, without what belongs to a job around it."""

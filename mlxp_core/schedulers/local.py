@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlxp_core.commands import end_script, run_script
+from mlxp_core.commands import end_script, interrupts_blocked, run_script
 from mlxp_core.errors import CommandNotFoundError
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import LocalOptions
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import submitit
 
 _POLL_INTERVAL_S = 0.05
+# How long a run that is told to end may take to note that
+_PATIENCE_S = 5
 # submitit ends a job after this time, and has no value for "never": ten years
 _NO_LIMIT_MIN = 60 * 24 * 3650
 
@@ -27,6 +29,7 @@ class LocalScheduler:
 
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
+        self.waiting: list[int] = []  # indexes of the jobs that have not started
 
     @property
     def n_jobs(self) -> int:
@@ -49,7 +52,8 @@ class LocalScheduler:
 
     def script(self, job: Job) -> str:
         """The text of a job's script."""
-        return job_script(job, self.options, more_overrides=['"hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"'])
+        more = ['"hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"', "++hydra.callbacks.mlxp_job.keep_return=true"]
+        return job_script(job, self.options, more_overrides=more)
 
     def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[int, int]]:
         """Run jobs; yield the index and the exit status of each when it ends.
@@ -65,7 +69,7 @@ class LocalScheduler:
         executor = submitit.LocalExecutor(folder)
         executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        waiting = list(range(len(jobs)))
+        self.waiting = waiting = list(range(len(jobs)))
         running: dict[int, submitit.Job[int]] = {}
         try:
             while waiting or running:
@@ -73,14 +77,17 @@ class LocalScheduler:
                     index = waiting.pop(0)
                     run = jobs[index].run
                     files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
-                    running[index] = executor.submit(run_script, self.options.shell_path, *files, gpus)
+                    with interrupts_blocked():
+                        running[index] = executor.submit(run_script, self.options.shell_path, *files, gpus)
                 time.sleep(_POLL_INTERVAL_S)
                 for index in [index for index, task in running.items() if task.done()]:
                     yield index, _exit_status(running.pop(index))
         finally:
-            for index, task in running.items():
+            for index in running:
                 end_script(folder / f"{index}.pid")
-                task.cancel()
+            end = time.monotonic() + _PATIENCE_S
+            while time.monotonic() < end and not all(task.done() for task in running.values()):
+                time.sleep(_POLL_INTERVAL_S)
             shutil.rmtree(folder, ignore_errors=True)
 
 

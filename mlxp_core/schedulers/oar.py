@@ -25,6 +25,7 @@ class OARScheduler(Scheduler):
     job_id_variable = "OAR_JOB_ID"
     list_command = "oarstat -u"
     own_variables = ("OAR_",)
+    inherits_environment = False
     options: OAROptions
 
     def __init__(self, options: OAROptions) -> None:

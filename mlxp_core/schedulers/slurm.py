@@ -31,6 +31,7 @@ class SLURMScheduler(Scheduler):
     list_command = "squeue --me"
     own_variables = ("SLURM_",)
     kept_variables = ("SLURM_CONF",)
+    unknown_pattern = r"timed out|Zero Bytes were transmitted"
     options: SLURMOptions
 
     _plain: ClassVar[re.Pattern[str]] = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
@@ -47,7 +48,9 @@ class SLURMScheduler(Scheduler):
             values[_SBATCH_NAMES.get(name, name.replace("_", "-"))] = getattr(options, name)
         if options.mem_gb is not None:
             whole = options.mem_gb == int(options.mem_gb)  # sbatch takes no fractions
-            values["mem"] = f"{int(options.mem_gb)}G" if whole else f"{round(options.mem_gb * 1024)}M"
+            values["mem"] = (
+                f"{int(options.mem_gb)}G" if whole else f"{max(1, round(options.mem_gb * 1024))}M"
+            )  # 0 would ask for all
         for name, value in options.additional_parameters.items():
             values[name.replace("_", "-")] = value
         return [

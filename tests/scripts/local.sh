@@ -3,15 +3,18 @@
 newline='
 '
 export MLXP_RUN_DIR=/home/me/two"$newline"lines/logs/5
-# However the run ends, also by the scheduler's SIGTERM, its record says so.
-record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+start_time=$(date +%s)
+# However the run ends, also by a signal, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
-trap : TERM
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 
 conda activate torch
 
 cd /home/me/tutorial || exit
+# From here the application's own exit status counts.
+trap : HUP INT TERM
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
-    hydra.mode=RUN hydra.run.dir=/home/me/two"$newline"lines/logs/5 "hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"
+    hydra.mode=RUN hydra.run.dir=/home/me/two"$newline"lines/logs/5 "hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}" ++hydra.callbacks.mlxp_job.keep_return=true

@@ -13,10 +13,11 @@
 # OAR cannot name these files itself: their path has a letter that it refuses in -O and -E.
 exec >> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stdout 2>> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stderr
 export MLXP_RUN_DIR=/home/me/tutorial/multirun/lr=0.1,seed=1
-# However the run ends, also by the scheduler's SIGTERM, its record says so.
-record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+start_time=$(date +%s)
+# However the run ends, also by a signal, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
-trap : TERM
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 
 source ~/.profile
 module purge
@@ -24,6 +25,8 @@ unset DISPLAY
 conda activate torch
 
 cd /home/me/tutorial || exit
+# From here the application's own exit status counts.
+trap : HUP INT TERM
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \

@@ -27,10 +27,11 @@
 #SBATCH --reservation=night shift
 
 export MLXP_RUN_DIR=/home/me/tutorial/logs/5
-# However the run ends, also by the scheduler's SIGTERM, its record says so.
-record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1"; }
+start_time=$(date +%s)
+# However the run ends, also by a signal, its record says so.
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
-trap : TERM
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 export PYTHONPATH='src:/a b'
 
 source ~/.profile
@@ -39,6 +40,8 @@ unset DISPLAY
 conda activate torch
 
 cd /home/me/tutorial || exit
+# From here the application's own exit status counts.
+trap : HUP INT TERM
 ${SLURM_JOB_ID:+srun --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
