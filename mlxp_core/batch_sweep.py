@@ -60,6 +60,7 @@ class BatchSweep(Sweep):
                 self._show(run, job_id, answer, single=len(runs) == 1)
         except (MlxpError, KeyboardInterrupt) as error:
             raise self._broken_off(error, runs, submitted) from None
+        self._launched = True
         console.say(
             f"\nSee the {console.plural(runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
             "holds log.stdout, log.stderr and its state (info.yaml)."
@@ -92,6 +93,7 @@ class BatchSweep(Sweep):
         if isinstance(error, KeyboardInterrupt):
             lines = ["Interrupted."]
             lines += [f"Whether {run.label} is submitted, '{self.scheduler.list_command}' tells." for run in unknown]
+        self._launched |= bool(submitted or unknown)
         self._discard(missing)
         if submitted:
             lines.append(f"{console.count(runs[:submitted], 'run')} of {len(runs)} submitted; these stay.")

@@ -46,6 +46,7 @@ class LocalSweep(Sweep):
                 lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
+            self._launched |= len(self.scheduler.waiting) < len(runs)
             self._discard([runs[index] for index in self.scheduler.waiting])
         failed = [run for index, run in enumerate(runs) if results[index].status is JobStatus.FAILED]
         if failed:

@@ -79,6 +79,20 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
         raise cannot_write(path, error) from error
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """What a file holds; None when there is none.
+
+    Raises:
+        RunDirectoryError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunDirectoryError(f"Cannot read {path}: {error.strerror}. Choose another directory.") from error
+
+
 def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
     """The error for a path that cannot be written."""
     return RunDirectoryError(f"Cannot write {path}: {error.strerror}. Make room or choose another directory.")

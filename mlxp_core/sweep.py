@@ -22,7 +22,7 @@ from mlxp_core.errors import LaunchInsideRunError, OptionError, RunDirectoryErro
 from mlxp_core.job_script import RUN_MARKER, Job
 from mlxp_core.options import LauncherOptions, lines_of, read_options
 from mlxp_core.overrides import key_of, literal, override
-from mlxp_core.run_directory import RunDirectory, check_writable, write_whole
+from mlxp_core.run_directory import RunDirectory, check_writable, read_if_there, write_whole
 from mlxp_core.run_info import new_info, write_info
 
 # Overrides that a sweep gives its own value in each job
@@ -92,6 +92,7 @@ class Sweep(ABC):
         # launch that is broken off
         self._absent = [path for path in (self.sweep_dir, *self.sweep_dir.parents) if not path.exists()]
         self._replaced: dict[Path, bytes | None] = {}
+        self._launched = False  # whether any run may have started
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Write the runs of one batch and launch them.
@@ -168,7 +169,7 @@ class Sweep(ABC):
         """Complete a run's directory; from the submission on it belongs to the job."""
         directory = run.job.run
         for file in (directory.script, directory.info, directory.job_return):
-            self._replaced[file] = file.read_bytes() if file.exists() else None
+            self._replaced[file] = read_if_there(file)
         directory.job_return.unlink(missing_ok=True)
         write_whole(directory.script, self.scheduler.script(run.job), mode=0o777)
         write_info(directory.info, new_info(directory, self.scheduler_class.__name__, str(self.app.cwd)))
@@ -185,12 +186,16 @@ class Sweep(ABC):
                         file.unlink()
             with suppress(OSError):  # it is an older run's, and holds something
                 directory.metadata.rmdir()
-            if not directory.metadata.exists():
+            if not os.path.lexists(directory.metadata):
                 for path in (directory.path / "metrics", directory.path / "artifacts", directory.path):
                     with suppress(OSError):
                         path.rmdir()
         # Hydra's own note of a sweep of which nothing is left
-        if self._absent and {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}:
+        if (
+            not self._launched
+            and self._absent
+            and {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}
+        ):
             with suppress(OSError):
                 (self.sweep_dir / "multirun.yaml").unlink()
                 for path in self._absent:
