@@ -127,19 +127,16 @@ def start(name: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 def cluster_python() -> str:
     """A Python that every user can run, with this package, the example's and this environment's Hydra in it."""
     directory = ENVIRONMENTS / f"hydra-{version('hydra-core')}"
-    python = directory / "bin" / "python"
-    if not python.exists():
-        subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", str(directory)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pins = [f"{name}=={version(name)}" for name in ("hydra-core", "omegaconf", "submitit", "numpy", "scikit-learn")]
     # setuptools builds in the source tree: from a copy, so that nothing is left in this one
-    source = directory / "source"
+    source = directory.with_name(f"{directory.name}-source")
     shutil.rmtree(source, ignore_errors=True)
     ignore = shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__")
     shutil.copytree(REPOSITORY, source, ignore=ignore)
-    subprocess.run([*pip, *pins, f"{source}[example]"], check=True)
-    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(source)], check=True)
-    return str(python)
+    make_venv = [str(HERE.parent / "make-venv"), "/usr/bin/python3", str(directory)]
+    subprocess.run([*make_venv, *pins, f"{source}[example]"], check=True)
+    subprocess.run([*make_venv, "--force-reinstall", "--no-deps", str(source)], check=True)
+    return str(directory / "bin" / "python")
 
 
 @contextmanager
