@@ -49,11 +49,8 @@ class Run:
     @property
     def label(self) -> str:
         """Its directory, as short as it can be shown."""
-        return (
-            os.path.relpath(self.job.run.path)
-            if self.job.run.path.is_relative_to(Path.cwd())
-            else str(self.job.run.path)
-        )
+        path = self.job.run.path
+        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 class Sweep(ABC):
@@ -117,7 +114,7 @@ class Sweep(ABC):
         if self.options.dry_run:
             console.say(f"Dry run: {console.count(runs, 'script')} written, nothing submitted:")
             for run in runs:
-                console.say(f"  {os.path.relpath(run.job.run.script)}  {' '.join(run.overrides)}")
+                console.say(f"  {run.label}/{run.job.run.script.name}  {' '.join(run.overrides)}")
             return []
         return self._launch(runs)
 
@@ -130,40 +127,17 @@ class Sweep(ABC):
         config = self.loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)  # directories may be named with ${hydra:...}
-        try:
-            sweep_dir, subdir = os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
-        except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
-            raise OptionError(
-                "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
-                f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
-                "hydra/callbacks=mlxp_logging."
-            ) from error
-        finally:
-            HydraConfig.instance().cfg = before
+        sweep_dir, subdir = _directories(config)
         path = Path(os.path.normpath(os.path.join(sweep_dir, subdir)))
-        where = (
-            "hydra.mode=RUN",
-            override("hydra.run.dir", literal(str(path))),
-        )
-        sweep = (
-            override("hydra.sweep.dir", literal(sweep_dir)),
-            override("hydra.sweep.subdir", literal(subdir)),
-        )
-        what = (
-            f"hydra.job.num={number}",
-            f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}",
-        )
         given = OmegaConf.to_container(self.config.hydra.overrides.hydra, resolve=False)  # some hold interpolations
-        kept = tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED)
-        job = Job(
-            name=self.options.name,
-            run=RunDirectory(path, config.hydra.output_subdir),
-            app=self.app,
-            overrides=(kept, overrides, where, sweep, what),  # Hydra puts a sweep's overrides last, too
+        groups = (
+            tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED),
+            overrides,  # Hydra puts a sweep's overrides last, too
+            ("hydra.mode=RUN", override("hydra.run.dir", literal(str(path)))),
+            (override("hydra.sweep.dir", literal(sweep_dir)), override("hydra.sweep.subdir", literal(subdir))),
+            (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}"),
         )
-        return Run(job, overrides)
+        return Run(Job(self.options.name, RunDirectory(path, config.hydra.output_subdir), self.app, groups), overrides)
 
     def _write(self, run: Run) -> None:
         """Complete a run's directory; from the submission on it belongs to the job."""
@@ -200,6 +174,22 @@ class Sweep(ABC):
                 (self.sweep_dir / "multirun.yaml").unlink()
                 for path in self._absent:
                     path.rmdir()
+
+
+def _directories(config: DictConfig) -> tuple[str, str]:
+    """A job's `hydra.sweep.dir`, absolute, and `hydra.sweep.subdir`, as Hydra's own launcher would find them."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)  # they may be named with ${hydra:...}
+    try:
+        return os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
+    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+        raise OptionError(
+            "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
+            f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
+            "hydra/callbacks=mlxp_logging."
+        ) from error
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _check_whitelist(hydra_context: HydraContext) -> None:

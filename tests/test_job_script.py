@@ -121,7 +121,7 @@ def test_oar_resources(options: dict[str, Any], request_line: str) -> None:
 
 def test_names() -> None:
     oar, slurm = OARScheduler(OAROptions()), SLURMScheduler(SLURMOptions())
-    assert oar.directives(a_job("/home/it's me/a b"))[0] == "-n it_s_me/a_b"
+    assert oar.directives(a_job("/home/it's me/a b"))[0] == "-n it_s me/a b"
     assert oar.directives(a_job(f"/x/{'a' * 200}"))[0] == f"-n {'a' * 100}"
     assert slurm.directives(a_job(f"/x/{'a' * 2000}"))[0] == f"--job-name={'a' * 1024}"
     for scheduler, name in ((oar, "it's"), (oar, "a" * 101), (slurm, "a" * 1025)):

@@ -87,7 +87,7 @@ class OARScheduler(Scheduler):
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
                 f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} characters "
-                "and no quote in it."
+                "and no ' in it."
             )
 
     def setup_lines(self, job: Job) -> list[str]:
@@ -113,4 +113,4 @@ class OARScheduler(Scheduler):
 
 def _storable(name: str) -> str:
     """The end of a job name, in a form that OAR can store."""
-    return re.sub(r"['\s]", "_", name)[-_LONGEST_NAME:]
+    return name.replace("'", "_")[-_LONGEST_NAME:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job
@@ -18,6 +18,8 @@ _SBATCH_OPTIONS = [
     *("constraint", "gres", "exclude", "comment", "cpus_per_gpu", "gpus_per_task", "mem_per_cpu", "mem_per_gpu"),
 ]
 _LONGEST_NAME = 1024
+# What needs no quotes in a directive
+_PLAIN = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
 
 
 class SLURMScheduler(Scheduler):
@@ -34,8 +36,6 @@ class SLURMScheduler(Scheduler):
     unknown_pattern = r"timed out|Zero Bytes were transmitted"
     options: SLURMOptions
 
-    _plain: ClassVar[re.Pattern[str]] = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
-
     def directives(self, job: Job) -> list[str]:
         options = self.options
         values: dict[str, Any] = {
@@ -46,26 +46,10 @@ class SLURMScheduler(Scheduler):
         }
         for name in _SBATCH_OPTIONS:
             values[_SBATCH_NAMES.get(name, name.replace("_", "-"))] = getattr(options, name)
-        if options.mem_gb is not None:
-            whole = options.mem_gb == int(options.mem_gb)  # sbatch takes no fractions
-            values["mem"] = (
-                f"{int(options.mem_gb)}G" if whole else f"{max(1, round(options.mem_gb * 1024))}M"
-            )  # 0 would ask for all
+        values["mem"] = _memory(options.mem_gb)
         for name, value in options.additional_parameters.items():
             values[name.replace("_", "-")] = value
-        return [
-            self._directive(name, value) for name, value in values.items() if value is not None and value is not False
-        ]
-
-    def _directive(self, name: str, value: Any) -> str:
-        if value is True:
-            return f"--{name}"
-        text = str(value)
-        if self._plain.fullmatch(text):
-            return f"--{name}={text}"
-        # sbatch reads a quoted word as a shell would, but expands nothing in it
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-        return f'--{name}="{escaped}"'
+        return [_directive(name, value) for name, value in values.items() if value is not None and value is not False]
 
     def check(self, job: Job) -> None:
         super().check(job)
@@ -97,6 +81,26 @@ class SLURMScheduler(Scheduler):
         if self.job_id_variable in os.environ:
             environment = {name: value for name, value in environment.items() if not name.startswith("SBATCH_")}
         return environment
+
+
+def _directive(name: str, value: Any) -> str:
+    if value is True:
+        return f"--{name}"
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"--{name}={text}"
+    # sbatch reads a quoted word as a shell would, but expands nothing in it
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'--{name}="{escaped}"'
+
+
+def _memory(gigabytes: float | None) -> str | None:
+    """In whole units, because sbatch takes no fractions; and never 0, which would ask for all the memory."""
+    if gigabytes is None:
+        return None
+    if gigabytes == int(gigabytes):
+        return f"{int(gigabytes)}G"
+    return f"{max(1, round(gigabytes * 1024))}M"
 
 
 def _file_pattern(path: str) -> str:
