@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +22,14 @@ from mlxp_core.errors import (
     SubmissionError,
     SubmissionUnknownError,
 )
+from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
 from mlxp_core.options import OAROptions, SLURMOptions
 from mlxp_core.run_directory import cannot_write
 from mlxp_core.run_info import now
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.sweep import Run, Sweep
 
+_INTERRUPTS = {*TERMINAL_SIGNALS, signal.SIGTERM}
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -46,18 +49,20 @@ class BatchSweep(Sweep):
                 f"{self.scheduler.title} have none yet: use hydra/launcher=local with it."
             )
 
-    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
-        if len(runs) == 1:
+    def _start(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+        single = len(runs) == 1 and not self._launched  # not the rest of a sweep in batches
+        if single:
             console.say(runs[0].job.run.script.read_text(encoding="utf-8"))
         else:
             console.say(f"Submitting {len(runs)} runs to {self.scheduler.title}:")
         submitted = 0
         try:
             for run in runs:
-                job_id, answer = self.scheduler.submit(run.job)
-                submitted += 1
-                self._record(run, job_id)
-                self._show(run, job_id, answer, single=len(runs) == 1)
+                with interrupts_blocked(_INTERRUPTS):  # so that each run is submitted and noted, or not submitted
+                    job_id, answer = self.scheduler.submit(run.job)
+                    submitted += 1
+                    self._record(run, job_id)
+                self._show(run, job_id, answer, single=single)
         except (MlxpError, KeyboardInterrupt) as error:
             raise self._broken_off(error, runs, submitted) from None
         self._launched = True
@@ -87,12 +92,10 @@ class BatchSweep(Sweep):
 
     def _broken_off(self, error: BaseException, runs: Sequence[Run], submitted: int) -> MlxpError:
         """Tidy up after a launch that ended half-way, and say what is submitted and what is not."""
-        lines = [str(error)]
-        unknown = runs[submitted : submitted + isinstance(error, (SubmissionUnknownError, KeyboardInterrupt))]
+        lines = [str(error) or "Interrupted."]
+        unknown = runs[submitted : submitted + isinstance(error, SubmissionUnknownError)]
         missing = runs[submitted + len(unknown) :]
-        if isinstance(error, KeyboardInterrupt):
-            lines = ["Interrupted."]
-            lines += [f"Whether {run.label} is submitted, '{self.scheduler.list_command}' tells." for run in unknown]
+        lines += [f"It would be {run.label}: {' '.join(run.overrides)}" for run in unknown]
         self._launched |= bool(submitted or unknown)
         self._discard(missing)
         if submitted:

@@ -7,17 +7,15 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.errors import CommandNotFoundError, CommandTimeoutError
+from mlxp_core.interrupts import TERMINAL_SIGNALS
 
 log = logging.getLogger(__name__)
-
-# What a terminal sends to all programs in it
-_INTERRUPTS = {signal.SIGINT, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -102,21 +100,8 @@ def run_script(shell: str, script: Path, stdout: Path, stderr: Path, pid_file: P
     return status if status >= 0 else 128 - status
 
 
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Start programs that Ctrl-C does not reach: whoever started them ends them, in order.
-
-    A signal that comes meanwhile is delivered at the end.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _unblock_interrupts() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL_SIGNALS)
 
 
 def end_script(pid_file: Path) -> None:

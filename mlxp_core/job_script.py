@@ -77,13 +77,13 @@ def job_script(
         "# However the run ends, also by a signal, its record says so.",
         f'record_end() {{ cd / && {python} -m mlxp_core.run_end "${RUN_MARKER}"/{info} "$1" "$start_time"; }}',
         "trap 'record_end $?' EXIT",
-        "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM",
+        "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2",
         *(f"export {name}={shell_word(value)}" for name, value in environment.items()),
         *(["", *user_lines] if user_lines else []),
         "",
         f"cd {shell_word(str(job.app.cwd))} || exit",
         "# From here the application's own exit status counts.",
-        "trap : HUP INT TERM",
+        "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
         " \\\n    ".join(command),
     ]
     if any(_LINE_BREAK in line for line in body):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -26,13 +23,13 @@ class LocalSweep(Sweep):
     scheduler_class = LocalScheduler
     scheduler: LocalScheduler
 
-    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+    def _start(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=self.sweep_dir))
         try:
-            with console.progress(title, len(runs)) as report, _all_signals_interrupt():
+            with console.progress(title, len(runs)) as report:
                 for index, exit_status in self.scheduler.run([run.job for run in runs], folder):
                     run = runs[index]
                     results[index] = read_result(run.job.run, exit_status, run.overrides)
@@ -54,25 +51,3 @@ class LocalSweep(Sweep):
             for run in failed:
                 console.say(f"  {run.label}/{run.job.run.stderr.name}")
         return [results[index] for index in range(len(runs))]
-
-
-@contextmanager
-def _all_signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM, and the SIGHUP of a lost terminal, end the sweep as Ctrl-C does; what is ignored (nohup) stays so.
-
-    In another thread than the main one signals cannot be caught, and nothing changes.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

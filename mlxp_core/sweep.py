@@ -18,7 +18,8 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from mlxp_core import console
 from mlxp_core.app_command import current_app_command
-from mlxp_core.errors import LaunchInsideRunError, OptionError, RunDirectoryError
+from mlxp_core.errors import LaunchInsideRunError, LaunchInterruptedError, OptionError, RunDirectoryError
+from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.job_script import RUN_MARKER, Job
 from mlxp_core.options import LauncherOptions, lines_of, read_options
 from mlxp_core.overrides import key_of, literal, override
@@ -97,6 +98,10 @@ class Sweep(ABC):
         Raises:
             MlxpError: nothing is left of the runs that were not launched.
         """
+        with all_signals_interrupt():
+            return self._launch(self._prepare(job_overrides, initial_job_idx))
+
+    def _prepare(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Run]:
         runs: list[Run] = []
         if len(job_overrides) > _SILENT:
             console.say(f"Preparing {len(job_overrides)} runs ...")
@@ -108,19 +113,25 @@ class Sweep(ABC):
                 self.scheduler.check(run.job)
             for run in runs:
                 self._write(run)
+        except KeyboardInterrupt:
+            self._discard(runs)
+            raise LaunchInterruptedError("Interrupted. Nothing was submitted.") from None
         except BaseException:
             self._discard(runs)
             raise
+        return runs
+
+    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
         if self.options.dry_run:
             console.say(f"Dry run: {console.count(runs, 'script')} written, nothing submitted:")
             for run in runs:
                 console.say(f"  {run.label}/{run.job.run.script.name}  {' '.join(run.overrides)}")
             return []
-        return self._launch(runs)
+        return self._start(runs)
 
     @abstractmethod
-    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
-        """Launch runs whose directories are complete."""
+    def _start(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+        """Hand runs whose directories are complete to what runs them."""
 
     def _plan(self, overrides: tuple[str, ...], number: int) -> Run:
         """Where job `number` of the sweep runs, and what is added to the application's command for it."""

@@ -22,7 +22,7 @@ LAYERS = [
     {"mlxp_core.schedulers.base"},
     {"mlxp_core.job_script", "mlxp_core.run_info"},
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
-    {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides"},
+    {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts"},
 ]
 KNOW_HYDRA = {"callbacks", "sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"}
 

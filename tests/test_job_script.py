@@ -122,9 +122,11 @@ def test_oar_resources(options: dict[str, Any], request_line: str) -> None:
 def test_names() -> None:
     oar, slurm = OARScheduler(OAROptions()), SLURMScheduler(SLURMOptions())
     assert oar.directives(a_job("/home/it's me/a b"))[0] == "-n it_s me/a b"
+    assert oar.directives(a_job("/home/me/x\\"))[0] == "-n me/x_"
+    assert oar.directives(a_job(f"/x/{'é' * 100}"))[0] == f"-n {'é' * 50}"
     assert oar.directives(a_job(f"/x/{'a' * 200}"))[0] == f"-n {'a' * 100}"
     assert slurm.directives(a_job(f"/x/{'a' * 2000}"))[0] == f"--job-name={'a' * 1024}"
-    for scheduler, name in ((oar, "it's"), (oar, "a" * 101), (slurm, "a" * 1025)):
+    for scheduler, name in ((oar, "it's"), (oar, "a\\"), (oar, "é" * 51), (slurm, "é" * 513), (slurm, "a" * 1025)):
         with pytest.raises(OptionError, match="name"):
             scheduler.check(a_job(name=name))
 
@@ -134,6 +136,8 @@ def test_no_directive_is_forged(name: str) -> None:
     for scheduler in (OARScheduler(OAROptions()), SLURMScheduler(SLURMOptions())):
         with pytest.raises(OptionError, match="line break"):
             scheduler.check(a_job(name=name))
+        with pytest.raises(OptionError, match="run directory with a line break"):
+            scheduler.check(a_job("/home/me/two\nlines"))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,26 @@ def test_submission_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "x")
     slurm, oar = SLURMScheduler(SLURMOptions()), OARScheduler(OAROptions())
     kept = {"SLURM_CONF", "SLURM_MEM_PER_CPU", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
-    assert kept & set(slurm.submission_environment()) == {"SLURM_CONF", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
-    assert kept & set(oar.submission_environment()) == kept - {"OAR_JOB_ID"}
+    outside = {"SLURM_CONF", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
+    assert kept & set(slurm.submission_environment(a_job())) == outside
+    assert kept & set(oar.submission_environment(a_job())) == kept - {"OAR_JOB_ID"}
     monkeypatch.setenv("SLURM_JOB_ID", "7")  # inside a job: these are the outer job's
-    assert "SBATCH_ACCOUNT" not in slurm.submission_environment()
+    assert "SBATCH_ACCOUNT" not in slurm.submission_environment(a_job())
+
+
+def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch puts its variables above directives."""
+    for name in ("SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SBATCH_MEM_PER_NODE", "SBATCH_QOS", "SBATCH_JOB_NAME"):
+        monkeypatch.setenv(name, "x")
+    options = SLURMOptions(partition="main", timeout_min=3, mem_gb=1)
+    left = SLURMScheduler(options).submission_environment(a_job())
+    assert [name for name in left if name.startswith("SBATCH_")] == ["SBATCH_QOS"]
+
+
+def test_raw_directives_have_no_prefix() -> None:
+    for scheduler in (
+        SLURMScheduler(SLURMOptions(option_cmd="#SBATCH --time=17")),
+        OARScheduler(OAROptions(option_cmd=["#OAR -t besteffort"])),
+    ):
+        with pytest.raises(OptionError, match=r"without #(SBATCH|OAR): write '-"):
+            scheduler.check(a_job())

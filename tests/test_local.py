@@ -200,7 +200,7 @@ def test_terminal(app: App) -> None:
 
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("when", ["environment", "application"])
 def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
     """A script that is stopped does not start the application, and its record tells what happened."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -82,3 +83,17 @@ def test_a_single_run_shows_its_script(oar: Cluster) -> None:
     assert "oarstat -u" in result.stdout
     assert oar.wait([job_id]) == ["COMPLETED"]
     assert info(app.directory / "logs" / "1")["scheduler"] == {"name": "OARScheduler", "scheduler_job_id": job_id}
+
+
+def test_a_checkpoint_signal_does_not_end_the_record(oar: Cluster) -> None:
+    """oardel -c and --checkpoint signal the script's shell, which goes on waiting for the application."""
+    app = oar.app("oar-checkpoint").write_probe()
+    app.sweep("hydra/launcher=oar", "action=sleep15")
+    (job_id,) = oar.job_ids(app)
+    end = time.monotonic() + 30
+    while not app.runs():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    subprocess.run(["oardel", "-c", job_id], check=True, capture_output=True)
+    assert oar.wait([job_id]) == ["COMPLETED"]
+    assert (info(app.runs()[0])["status"], info(app.runs()[0])["exit_status"]) == ("COMPLETE", 0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import time
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import PROBE, info
+from tests.programs import PROBE, App, info
 from tests.test_start_forms import same_as_basic
 
 
@@ -17,6 +19,22 @@ def show(job_id: str) -> dict[str, str]:
     """What SLURM knows of a job."""
     text = subprocess.run(["scontrol", "show", "job", job_id], check=True, capture_output=True, text=True).stdout
     return dict(re.findall(r"(\S+?)=(\S*)", text))
+
+
+def start_sweep(app: App, *arguments: str) -> subprocess.Popen[str]:
+    """Start a sweep and do not wait for it."""
+    return subprocess.Popen(
+        [app.python, "-u", "main.py", "-m", *arguments, "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"],
+        cwd=app.directory,
+        env=app.environment,
+        user=app.user,
+        group=app.user,
+        extra_groups=[],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.once
@@ -152,3 +170,39 @@ def test_a_single_run_shows_its_script(slurm: Cluster) -> None:
     assert f"  logs/2  job {second}  x=1\n  logs/3  job {third}  x=2\n" in result.stdout
     assert "squeue --me" in result.stdout
     slurm.wait(slurm.job_ids(app))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
+    """What is submitted stays and is noted, the rest leaves nothing, and both are said."""
+    app = slurm.app("slurm-interrupted").write_probe()
+    process = start_sweep(app, "x=range(60)")
+    end = time.monotonic() + 60
+    while len(slurm.job_ids(app)) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    _, stderr = process.communicate(timeout=60)
+    job_ids = slurm.job_ids(app)
+    assert process.returncode == 1
+    assert 3 <= len(job_ids) < 60
+    assert (
+        f"Interrupted.\n{len(job_ids)} runs of 60 submitted; these stay.\nNot submitted, launch them again: x="
+        in stderr
+    )
+    assert "Traceback" not in stderr
+    assert len(list(app.directory.glob("logs/*/script.sh"))) == len(job_ids)
+    assert set(slurm.wait(job_ids)) == {"COMPLETED"}
+    assert len(app.runs()) == len(job_ids)
+
+
+def test_interrupted_preparation(slurm: Cluster) -> None:
+    app = slurm.app("slurm-interrupted-early").write_probe()
+    process = start_sweep(app, "x=range(200)")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "Preparing 200 runs ...\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert stderr.startswith("Interrupted. Nothing was submitted.\n")
+    assert "Traceback" not in stderr
+    assert [path.name for path in app.directory.glob("logs/*") if path.name.isdecimal()] == []

@@ -67,9 +67,19 @@ class Scheduler(ABC):
         Raises:
             OptionError: with what to change.
         """
+        if "\n" in str(job.run.path):
+            raise OptionError(
+                f"{self.title} cannot take a run directory with a line break in its path: {str(job.run.path)!r}. "
+                "Choose another one (hydra.sweep.dir and hydra.sweep.subdir)."
+            )
         for directive in self.all_directives(job):
             if "\n" in directive:
                 raise OptionError(f"A directive cannot hold a line break: {directive!r}. Remove it from the option.")
+            if directive.startswith("#"):
+                raise OptionError(
+                    f"hydra.launcher.option_cmd takes directives without {self.directive_prefix}: write "
+                    f"{directive.removeprefix(self.directive_prefix).strip()!r}."
+                )
 
     def setup_lines(self, job: Job) -> list[str]:
         """Shell lines that this scheduler needs first in the script."""
@@ -131,7 +141,7 @@ class Scheduler(ABC):
         """
         argv = [*self.submit_command, self.script_argument(job)]
         try:
-            answer = run_command(argv, env=self.submission_environment(), timeout_s=self.answer_timeout_s)
+            answer = run_command(argv, env=self.submission_environment(job), timeout_s=self.answer_timeout_s)
         except CommandTimeoutError as error:
             raise self._unknown(str(error)) from None
         job_id = self.parse_job_id(answer.stdout)
@@ -150,10 +160,15 @@ class Scheduler(ABC):
             f"'{self.list_command}' whether it has."
         )
 
-    def submission_environment(self) -> dict[str, str]:
+    def submission_environment(self, job: Job) -> dict[str, str]:
         """The environment of the submission command: this process's, without what belongs to a job around it."""
         return {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(self.own_variables) or name in self.kept_variables
         }
+
+
+def last_bytes(text: str, limit: int) -> str:
+    """The end of a text that is not longer than `limit` bytes; schedulers count bytes."""
+    return text.encode()[-limit:].decode(errors="ignore")

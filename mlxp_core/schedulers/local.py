@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlxp_core.commands import end_script, interrupts_blocked, run_script
+from mlxp_core.commands import end_script, run_script
 from mlxp_core.errors import CommandNotFoundError
+from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import LocalOptions
 
@@ -77,7 +78,7 @@ class LocalScheduler:
                     index = waiting.pop(0)
                     run = jobs[index].run
                     files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
-                    with interrupts_blocked():
+                    with interrupts_blocked(TERMINAL_SIGNALS):
                         running[index] = executor.submit(run_script, self.options.shell_path, *files, gpus)
                 time.sleep(_POLL_INTERVAL_S)
                 for index in [index for index, task in running.items() if task.done()]:

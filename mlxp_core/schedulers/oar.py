@@ -8,7 +8,7 @@ from pathlib import Path
 from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, shell_word
 from mlxp_core.options import OAROptions
-from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.schedulers.base import Scheduler, last_bytes
 
 _LONGEST_NAME = 100
 # What oarsub allows in the values of -O and -E (it also allows `%` and `\`, but replaces them)
@@ -86,8 +86,8 @@ class OARScheduler(Scheduler):
             )
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
-                f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} characters "
-                "and no ' in it."
+                f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} bytes "
+                "and no ' or \\ in it."
             )
 
     def setup_lines(self, job: Job) -> list[str]:
@@ -105,12 +105,12 @@ class OARScheduler(Scheduler):
         # oarsub, and later the node, put the path into a shell command as it is.
         return re.sub(r"([^\w/.=,:+@%~^-])", r"\\\1", str(job.run.script))
 
-    def submission_environment(self) -> dict[str, str]:
+    def submission_environment(self, job: Job) -> dict[str, str]:
         """The job starts where PWD says, and a directory with a quote in its name makes OAR suspect the node."""
         directory = str(Path.cwd())
-        return {**super().submission_environment(), "PWD": directory if _PLAIN_PATH.fullmatch(directory) else "/"}
+        return {**super().submission_environment(job), "PWD": directory if _PLAIN_PATH.fullmatch(directory) else "/"}
 
 
 def _storable(name: str) -> str:
-    """The end of a job name, in a form that OAR can store."""
-    return name.replace("'", "_")[-_LONGEST_NAME:]
+    """The end of a job name, in a form that OAR can store; with a backslash at its end a name takes the node down."""
+    return last_bytes(re.sub(r"['\\]", "_", name), _LONGEST_NAME)

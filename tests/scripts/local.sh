@@ -7,13 +7,13 @@ start_time=$(date +%s)
 # However the run ends, also by a signal, its record says so.
 record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
-trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
 conda activate torch
 
 cd /home/me/tutorial || exit
 # From here the application's own exit status counts.
-trap : HUP INT TERM
+trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \

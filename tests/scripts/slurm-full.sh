@@ -31,7 +31,7 @@ start_time=$(date +%s)
 # However the run ends, also by a signal, its record says so.
 record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
-trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 export PYTHONPATH='src:/a b'
 
 source ~/.profile
@@ -41,8 +41,8 @@ conda activate torch
 
 cd /home/me/tutorial || exit
 # From here the application's own exit status counts.
-trap : HUP INT TERM
-${SLURM_JOB_ID:+srun --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
+trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
+${SLURM_JOB_ID:+srun --overlap --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
     hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id=${SLURM_JOB_ID:-by-hand}" '++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'
