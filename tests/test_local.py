@@ -110,6 +110,7 @@ def test_a_failed_run_fails_the_sweep(app: App) -> None:
     assert sorted(info(run)["status"] for run in app.runs()) == ["COMPLETE", "FAILED", "FAILED"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_so_many_at_a_time(app: App, n_jobs: int) -> None:
     app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", f"hydra.launcher.n_jobs={n_jobs}")
@@ -199,6 +200,7 @@ def test_terminal(app: App) -> None:
     assert not (app.directory / "logs" / "5" / "seen.json").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("when", ["environment", "application"])
@@ -222,6 +224,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
         assert record["error"]["message"] == f"ended by signal {number.name} before the run started (see log.stderr)"
 
 
+@pytest.mark.once
 def test_an_earlier_record_does_not_count(app: App) -> None:
     """The script runs again, and its program is gone."""
     app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
@@ -235,6 +238,7 @@ def test_an_earlier_record_does_not_count(app: App) -> None:
     assert record["start_time"] is None
 
 
+@pytest.mark.once
 def test_two_sweeps_in_one_directory(app: App) -> None:
     arguments = ["main.py", "-m", "hydra/launcher=local", "hydra.sweep.dir=res", "hydra.sweep.subdir=${x}"]
     processes = [
@@ -246,6 +250,7 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
     assert not list((app.directory / "res").glob(".submitit*"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(app: App, number: signal.Signals) -> None:
     """Runs that did not start leave nothing, and are named."""
@@ -290,6 +295,7 @@ def test_an_environment_that_leaves(app: App) -> None:
     assert record["error"]["message"] == "exit status 0 before the run started (see log.stderr)"
 
 
+@pytest.mark.once
 def test_nobody_reads(app: App) -> None:
     """The reader of the output goes away, and the launch goes on."""
     command = f"{app.python} -u main.py -m x=1,2,3 hydra/launcher=local hydra.launcher.n_jobs=1 | head -c 1"

@@ -85,6 +85,7 @@ def test_a_single_run_shows_its_script(oar: Cluster) -> None:
     assert info(app.directory / "logs" / "1")["scheduler"] == {"name": "OARScheduler", "scheduler_job_id": job_id}
 
 
+@pytest.mark.once
 def test_a_checkpoint_signal_does_not_end_the_record(oar: Cluster) -> None:
     """oardel -c and --checkpoint signal the script's shell, which goes on waiting for the application."""
     app = oar.app("oar-checkpoint").write_probe()

@@ -31,6 +31,7 @@ def test_numbers_start_at_one_and_hold_their_folders(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path / "multirun" / "2", ".hydra").number is None
 
 
+@pytest.mark.once
 def test_processes_get_different_numbers(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", ALLOCATE, str(tmp_path), "500"], stdout=subprocess.PIPE, text=True)
