@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -35,24 +35,46 @@ class AppCommand:
     env_copy: dict[str, str] = field(default_factory=dict)
 
 
-def current_app_command(config: DictConfig) -> AppCommand:
+def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path) -> AppCommand:
     """How to start the application that runs in this process again.
 
     Args:
         config: the configuration of the sweep, whose hydra node says where it was started.
+        moved: where a file or directory that the command names is then.
 
     Raises:
         AppCommandError: there is no such command (a notebook, `compose`, a test runner, ...).
     """
     cwd = Path(config.hydra.runtime.cwd)
-    if not _started_by_hydra_main():
+    if _hydra_main() is None:
         raise AppCommandError(_cannot("@hydra.main did not read this process's command line"))
+
+    def word(text: str) -> str:
+        """A word that names a path; as it is, where it means the right one from the new directory."""
+        new = moved(cwd / text)
+        return text if os.path.normpath(moved(cwd) / text) == os.path.normpath(new) else str(new)
+
     return AppCommand(
-        argv=(sys.executable, *_program(sys.orig_argv, cwd), *_hydra_options(sys.argv[1:])),
-        cwd=cwd,
+        argv=(sys.executable, *_program(sys.orig_argv, cwd, word), *_hydra_options(sys.argv[1:], word)),
+        cwd=moved(cwd),
         environment=_variables(["PYTHONPATH"]),
         env_copy=_variables(config.hydra.job.env_copy),
     )
+
+
+def same_command(command: AppCommand, overrides: Sequence[str]) -> list[str]:
+    """The words that start the application as it was started, with overrides added to its own."""
+    arguments = hydra_utils.get_args_parser().parse_intermixed_args(sys.argv[1:])
+    mode = ["--multirun"] if arguments.multirun else []
+    return [*command.argv, *mode, *arguments.overrides, *overrides]
+
+
+def application_files() -> list[Path]:
+    """The file of the function under @hydra.main, and the program's own, as far as they are known."""
+    frame = _hydra_main()
+    function = frame.f_locals.get("task_function") if frame else None
+    modules = [sys.modules.get(getattr(function, "__module__", "")), sys.modules["__main__"]]
+    return [Path(os.path.abspath(file)) for module in modules if (file := getattr(module, "__file__", None))]
 
 
 def _variables(names: Sequence[str]) -> dict[str, str]:
@@ -66,15 +88,15 @@ def _cannot(reason: str) -> str:
     )
 
 
-def _started_by_hydra_main() -> bool:
-    """Whether Hydra itself parsed sys.argv for the sweep that is going on."""
+def _hydra_main() -> FrameType | None:
+    """The call in which Hydra itself parsed sys.argv for the run or sweep that is going on."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not hydra_utils._run_hydra.__code__:
         frame = frame.f_back
-    return frame is not None
+    return frame
 
 
-def _program(orig_argv: Sequence[str], cwd: Path) -> list[str]:
+def _program(orig_argv: Sequence[str], cwd: Path, word: Callable[[str], str]) -> list[str]:
     """The interpreter's options and the program: `["-u", "main.py"]`, `["-m", "package.module"]`."""
     options, words = split_interpreter_options(orig_argv[1:])
     main = sys.modules["__main__"]
@@ -89,7 +111,7 @@ def _program(orig_argv: Sequence[str], cwd: Path) -> list[str]:
         if is_module and spec is not None and spec.name in (words[1], f"{words[1]}.__main__"):
             return [*options, *words[:2]]
         if not is_module and (cwd / words[0]).samefile(main_file):
-            return [*options, words[0]]
+            return [*options, word(words[0])]
     # An interactive interpreter, `python -c`, a debugger, a test that sets sys.argv
     raise AppCommandError(_cannot(f"it was started as '{' '.join(orig_argv[:4])}'"))
 
@@ -126,11 +148,13 @@ def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str
     return options, rest if rest[:1] != ["-"] else []
 
 
-def _hydra_options(words: Sequence[str]) -> list[str]:
+def _hydra_options(words: Sequence[str], word: Callable[[str], str]) -> list[str]:
     """Hydra's own options that choose the configuration; its overrides come from the composed configuration."""
     arguments = hydra_utils.get_args_parser().parse_intermixed_args(list(words))
     options = []
     for name in ("config_path", "config_name", "config_dir"):
         if (value := getattr(arguments, name)) is not None:
-            options += [f"--{name.replace('_', '-')}", value]
+            # --config-path is relative to the file of the function under @hydra.main, which moves with it
+            names_path = name == "config_dir" or (name == "config_path" and Path(value).is_absolute())
+            options += [f"--{name.replace('_', '-')}", word(value) if names_path else value]
     return options

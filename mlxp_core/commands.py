@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,6 +69,15 @@ def run_command(
                 pipe.close()
         raise CommandTimeoutError(f"'{shlex.join(argv)}' did not answer within {timeout_s:g} s.") from None
     return Answer(tuple(argv), process.returncode, stdout, stderr)
+
+
+def become(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    """Replace this process by another program in the directory `cwd`; does not return."""
+    log.debug("becoming %s", shlex.join(argv))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.chdir(cwd)
+    os.execve(argv[0], list(argv), dict(env))
 
 
 def run_script(shell: str, script: Path, stdout: Path, stderr: Path, pid_file: Path, gpus: str | None) -> int:

@@ -7,6 +7,9 @@ MlxpError
 ├── LaunchInterruptedError   the user stopped a launch half-way
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
 ├── RunFailedError           a run ended without a result
+├── GitError                 git could not do what it was asked, or the repository is in no state for it
+├── NoAnswerError            a question to the user got no answer
+├── SafeCopyError            the copy of the code cannot be made
 ├── CommandError             another program could not do what it was asked
 │   ├── CommandNotFoundError     it is not on this machine
 │   └── CommandTimeoutError      it did not answer
@@ -43,6 +46,18 @@ class RunDirectoryError(MlxpError):
 
 class RunFailedError(MlxpError):
     """A run ended without leaving a result."""
+
+
+class GitError(MlxpError):
+    """git could not do what it was asked, or the repository is in no state for it."""
+
+
+class NoAnswerError(MlxpError):
+    """A question to the user got no answer."""
+
+
+class SafeCopyError(MlxpError):
+    """The copy of the code cannot be made."""
 
 
 class CommandError(MlxpError):

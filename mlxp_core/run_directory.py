@@ -105,9 +105,9 @@ def check_writable(directory: Path) -> None:
         RunDirectoryError: it cannot.
     """
     existing = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        reason = "may not be written by this user" if existing.is_dir() else "is not a directory"
-        raise RunDirectoryError(f"Cannot make runs in {directory}: {existing} {reason}. Choose another directory.")
+    if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        reason = "may not be read and written by this user" if existing.is_dir() else "is not a directory"
+        raise RunDirectoryError(f"Cannot write in {directory}: {existing} {reason}. Choose another directory.")
 
 
 def allocate_run(root: Path) -> Path:

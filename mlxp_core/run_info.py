@@ -48,10 +48,19 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
     write_whole(path, yaml.dump(info, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
 
 
-def new_info(run: RunDirectory, scheduler: str | None, work_dir: str) -> dict[str, Any]:
-    """The record of a run that has not started; `scheduler` is the name of its class, None for a run without one."""
+def new_info(
+    run: RunDirectory, scheduler: str | None, work_dir: str, version: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record of a run that has not started.
+
+    Args:
+        run: where it runs.
+        scheduler: the name of the scheduler's class; None for a run without one.
+        work_dir: where the application is started.
+        version: which code it runs, when mlxp_versioning looks after that.
+    """
     main_file = getattr(sys.modules["__main__"], "__file__", None)
-    return {
+    info = {
         "status": RunStatus.STARTING.value,
         "start_time": None,
         "end_time": None,
@@ -65,6 +74,7 @@ def new_info(run: RunDirectory, scheduler: str | None, work_dir: str) -> dict[st
         "log_dir": str(run.path),
         "scheduler": {"name": scheduler, "scheduler_job_id": None},
     }
+    return info if version is None else {**info, "version_manager": version}
 
 
 def restarted(info: dict[str, Any]) -> dict[str, Any]:

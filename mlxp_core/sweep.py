@@ -46,12 +46,13 @@ class Run:
 
     job: Job
     overrides: tuple[str, ...]
+    started_in: Path  # where the user started the sweep
 
     @property
     def label(self) -> str:
         """Its directory, as short as it can be shown."""
         path = self.job.run.path
-        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        return str(path.relative_to(self.started_in)) if path.is_relative_to(self.started_in) else str(path)
 
 
 class Sweep(ABC):
@@ -84,6 +85,9 @@ class Sweep(ABC):
             self.scheduler.check_installed()
         self.config = config
         self.loader = hydra_context.config_loader
+        versioning = next((one for one in hydra_context.callbacks.callbacks if hasattr(one, "started_in")), None)
+        self.version = versioning.version if versioning else None
+        self.started_in = versioning.started_in if versioning else Path.cwd()
         self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
         check_writable(self.sweep_dir)
         # What is not there yet, from the sweep's directory upwards, and what a file held before we wrote it: both for a
@@ -148,7 +152,8 @@ class Sweep(ABC):
             (override("hydra.sweep.dir", literal(sweep_dir)), override("hydra.sweep.subdir", literal(subdir))),
             (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}"),
         )
-        return Run(Job(self.options.name, RunDirectory(path, config.hydra.output_subdir), self.app, groups), overrides)
+        job = Job(self.options.name, RunDirectory(path, config.hydra.output_subdir), self.app, groups)
+        return Run(job, overrides, self.started_in)
 
     def _write(self, run: Run) -> None:
         """Complete a run's directory; from the submission on it belongs to the job."""
@@ -157,7 +162,8 @@ class Sweep(ABC):
             self._replaced[file] = read_if_there(file)
         directory.job_return.unlink(missing_ok=True)
         write_whole(directory.script, self.scheduler.script(run.job), mode=0o777)
-        write_info(directory.info, new_info(directory, self.scheduler_class.__name__, str(self.app.cwd)))
+        info = new_info(directory, self.scheduler_class.__name__, str(self.app.cwd), self.version)
+        write_info(directory.info, info)
 
     def _discard(self, runs: Sequence[Run]) -> None:
         """Leave the directories of runs that are not launched as they were."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.clusters import Cluster, start
 from tests.programs import App
+from tests.projects import Project
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,12 @@ def app(tmp_path: Path) -> App:
     directory = tmp_path / "app"
     directory.mkdir()
     return App(directory).write_probe()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The probe application in a git repository of an odd name, for this user."""
+    return Project(tmp_path / "my project" / "tutorial").create()
 
 
 @pytest.fixture(scope="session", params=["slurm", pytest.param("slurm-no-accounting", marks=pytest.mark.once), "oar"])

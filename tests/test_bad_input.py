@@ -55,10 +55,14 @@ def test_refused_before_anything_is_written(app: App, arguments: list[str], mess
 @pytest.mark.skipif(os.getuid() != 0, reason="acts as another user, which only root can")
 def test_a_directory_of_somebody_else(slurm: Cluster) -> None:
     app = slurm.app("denied").write_probe()
-    refused(app, app.run("-m", "x=1", "hydra/launcher=slurm", "hydra.sweep.dir=/root/runs"), "/root may not be written")
+    refused(
+        app,
+        app.run("-m", "x=1", "hydra/launcher=slurm", "hydra.sweep.dir=/root/runs"),
+        "/root may not be read and written",
+    )
     logging = ("hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=/root/runs")
     for arguments in (("-m", "x=1", "hydra/launcher=slurm"), ("-m",), ()):
-        refused(app, app.run(*arguments, *logging), "/root may not be written")
+        refused(app, app.run(*arguments, *logging), "/root may not be read and written")
 
 
 @pytest.mark.parametrize("launcher", ["local", "slurm", "oar"])

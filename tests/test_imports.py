@@ -16,6 +16,13 @@ LAYERS = [
     {"hydra_plugins.mlxp.launchers", "hydra_plugins.mlxp.search_path"},
     {"hydra_plugins.mlxp.config"},
     {"mlxp_core.callbacks", "mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.run_end"},
+    {"mlxp_core.callbacks.numbering", "mlxp_core.callbacks.versioning"},
+    {"mlxp_core.callbacks.recording"},
+    {"mlxp_core.callbacks.hooks"},
+    {"mlxp_core.versioning.settling"},
+    {"mlxp_core.versioning.safe_copy", "mlxp_core.versioning.links", "mlxp_core.versioning.requirements"},
+    {"mlxp_core.versioning.changes", "mlxp_core.versioning.dialogue"},
+    {"mlxp_core.versioning.repository", "mlxp_core.versioning.version", "mlxp_core.versioning.source_roots"},
     {"mlxp_core.sweep", "mlxp_core.results"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
@@ -24,7 +31,10 @@ LAYERS = [
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
     {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts"},
 ]
-KNOW_HYDRA = {"callbacks", "sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"}
+KNOW_HYDRA = {
+    *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.versioning"),
+    *("sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
+}
 
 
 def modules() -> dict[str, Path]:
@@ -46,7 +56,7 @@ def imports(file: Path) -> set[str]:
 
 
 def test_every_module_has_a_layer() -> None:
-    packages = {"mlxp_core", "hydra_plugins.mlxp"}
+    packages = {"mlxp_core", "hydra_plugins.mlxp", "mlxp_core.versioning"}
     assert set(modules()) - packages == set.union(*LAYERS)
 
 
@@ -66,6 +76,11 @@ def test_who_knows_hydra() -> None:
 def test_who_starts_programs() -> None:
     for name, file in modules().items():
         assert "subprocess" not in imports(file) or name == "mlxp_core.commands"
+
+
+def test_who_knows_git() -> None:
+    for name, file in modules().items():
+        assert "git" not in imports(file) or name == "mlxp_core.versioning.repository"
 
 
 @pytest.mark.parametrize("module", ["git", "submitit", "rich", "cloudpickle", "subprocess", "mlxp_core.callbacks"])

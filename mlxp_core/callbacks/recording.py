@@ -1,0 +1,122 @@
+"""Keeping info.yaml while a run goes on, with a job script around it or without."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
+from mlxp_core.results import write_result
+from mlxp_core.run_directory import RunDirectory
+from mlxp_core.run_info import ended, new_info, read_info, started, write_info
+from mlxp_core.versioning.source_roots import loaded_from
+
+log = logging.getLogger(__name__)
+
+_LEFT = {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}
+
+
+class JobCallback(Callback):
+    """Keeps the record of a run in a job that a launcher wrote; it stands in every such job's command.
+
+    Args:
+        task: which of the job's tasks this is; the first one alone keeps the record.
+        keep_return: whether somebody waits for the JobReturn.
+    """
+
+    def __init__(self, task: int | str = 0, keep_return: bool = False) -> None:
+        self.keeps_record = int(task) == 0
+        self.keep_return = keep_return
+
+    @stops_hydra
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.keeps_record:
+            run, work_dir = run_directory(config), config.hydra.runtime.cwd
+            info = read_info(run.info) or new_info(run, None, work_dir)
+            job_id = config.hydra.job.id
+            info["scheduler"]["scheduler_job_id"] = None if job_id == "by-hand" else job_id
+            write_info(run.info, started(info, work_dir))
+            # Hydra 1.3 calls no hook when the application leaves by sys.exit; the script records that, with its status
+            atexit.register(_record_modules, run)
+
+    @stops_hydra
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if self.keeps_record and not _left(job_return):
+            run = run_directory(config)
+            if self.keep_return:
+                write_result(run, job_return)
+            write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
+            atexit.unregister(_record_modules)
+
+
+class RecordingCallback(Callback):
+    """Keeps the record of runs that have no job script: plain ones, and those of Hydra's basic launcher and others."""
+
+    version: dict[str, Any] | None = None
+
+    def keeps_record(self, config: DictConfig) -> bool:
+        """Whether it is this callback that keeps it, where several could."""
+        return not in_job(config)
+
+    @stops_hydra
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.keeps_record(config):
+            run, work_dir = run_directory(config), config.hydra.runtime.cwd
+            write_info(run.info, started(new_info(run, None, work_dir, self.version), work_dir))
+            # Hydra calls no hook when the application leaves by sys.exit or Ctrl-C
+            atexit.register(_record_exit, run)
+
+    @stops_hydra
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if self.keeps_record(config):
+            run = run_directory(config)
+            write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
+            atexit.unregister(_record_exit)
+
+
+def _left(job_return: JobReturn) -> bool:
+    """Whether the application neither returned nor failed, but left: by sys.exit or Ctrl-C."""
+    # not .return_value, which prints the exception and raises it
+    return job_return.status is JobStatus.FAILED and not isinstance(job_return._return_value, Exception)
+
+
+def _error(job_return: JobReturn) -> dict[str, str] | None:
+    error = job_return._return_value
+    if job_return.status is JobStatus.COMPLETED or (isinstance(error, SystemExit) and not error.code):
+        return None
+    return _LEFT if _left(job_return) else {"type": type(error).__name__, "message": str(error)}
+
+
+def _record_exit(run: RunDirectory) -> None:
+    write_info(run.info, _with_modules(run, ended(read_info(run.info), _LEFT)))
+
+
+def _record_modules(run: RunDirectory) -> None:
+    info = read_info(run.info)
+    noted = _with_modules(run, info)
+    if noted is not info:
+        write_info(run.info, noted)
+
+
+def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:
+    """The record, with the modules that did not come from the safe copy; there is a warning of them too."""
+    version = info.get("version_manager")
+    if version is None or version["safe_copy"] is None:
+        return info
+    modules = loaded_from(Path(version["repo_path"]), Path(version["safe_copy"]))
+    if not modules:
+        return info
+    log.warning(
+        "%s: modules were loaded from %s and not from the safe copy of commit %s: %s. They may have been edited since.",
+        run.path,
+        version["repo_path"],
+        version["commit_hash"],
+        ", ".join(modules),
+    )
+    return {**info, "version_manager": {**version, "loaded_from_repository": modules}}

@@ -1,0 +1,1 @@
+"""Which code runs: what git says, the questions to the user, the safe copy, the requirements."""

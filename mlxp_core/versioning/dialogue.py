@@ -1,0 +1,133 @@
+"""The questions to the user, in the words of the manual; nothing is decided here."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlxp_core import console
+from mlxp_core.errors import NoAnswerError
+from mlxp_core.versioning.repository import Repository, Status, printable
+
+_SHOWN = 20
+_LARGE_BYTES = 10_000_000
+_SECRETS = (
+    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"),
+    *(".netrc", ".pypirc", ".npmrc", ".git-credentials", "credentials", "credentials.*", "secrets.*", "*_secret*"),
+)
+_NO_SECRETS = ("*.example", "*.sample", "*.template", "*.py")
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def ask_untracked(repository: Repository, status: Status) -> str:
+    """What to do with untracked files: `a` add, `b` check again, `c` ignore."""
+    console.say("There are untracked files in the repository:\n")
+    _list([f"{printable(path)} ({_size(repository, path)})" for path in status.untracked[:_SHOWN]], status.untracked)
+    console.say(
+        "How would you like to handle untracked files? (a/b/c)\n\n"
+        "a: Add untracked files directly from here?\n"
+        "b: Check again for untracked files (assuming you manually added them).\n"
+        "c: Ignore untracked files.\n"
+    )
+    return _choose("[Untracked files]: Please enter your choice (a/b/c): ", "abc")
+
+
+def ask_which(repository: Repository, untracked: Sequence[str]) -> list[str]:
+    """Which untracked paths to add; what should perhaps stay out is said before."""
+    for warning in doubts(repository, untracked):
+        console.say(f"Careful: {warning}")
+    by_name = {printable(path): path for path in untracked}
+    while True:
+        answer = _answer("Which files? (all, or names separated by commas): ")
+        if answer == "all" and answer not in by_name:
+            return list(untracked)
+        names = [answer] if answer in by_name else [name.strip() for name in answer.split(",") if name.strip()]
+        unknown = [name for name in names if name not in by_name and f"{name}/" not in by_name]
+        if names and not unknown:
+            return [by_name.get(name) or by_name[f"{name}/"] for name in names]
+        console.say(f"{', '.join(unknown) or 'Nothing'} is not in the list; 'all' adds all of it.")
+
+
+def ask_uncommitted(status: Status) -> str:
+    """What to do with changes: `a` commit, `b` check again, `c` ignore, `d` keep for this launch."""
+    console.say("There are uncommitted changes in the repository:\n")
+    _list([printable(path) for path in status.changed[:_SHOWN]], status.changed)
+    console.say(
+        "How would you like to handle uncommitted changes? (a/b/c/d)\n\n"
+        "a: Create a new automatic commit before launching jobs.\n"
+        "b: Check again for uncommitted changes (assuming you manually committed them).\n"
+        "c: Ignore uncommitted changes.\n"
+        "d: Keep them for this launch only: run them without committing to your branch.\n"
+    )
+    return _choose("[Uncommitted changes]: Please enter your choice (a/b/c/d): ", "abcd")
+
+
+def ask_run_from(copy: Path) -> str:
+    """Where to run: `a` from the safe copy, `b` from the repository."""
+    console.say(
+        "Where would you like to run your code from? (a/b):\n\n"
+        "a: Create a copy of the repository based on the latest commit and execute code from there.\n"
+        f"The copy will be created in {copy}\n"
+        "b: Execute code from the main repository\n"
+    )
+    return _choose("Please enter your answer (a/b): ", "ab")
+
+
+def doubts(repository: Repository, untracked: Sequence[str]) -> list[str]:
+    """A sentence for each untracked file that is large or looks like a secret."""
+    found = []
+    for path in repository.untracked_files(untracked):
+        name, size = path.rpartition("/")[2], _bytes([repository.root / path])
+        if _matches(name, _SECRETS) and not _matches(name, _NO_SECRETS):
+            found.append(f"{printable(path)} looks like a secret.")
+        elif size > _LARGE_BYTES:
+            found.append(f"{printable(path)} is large ({_shown_size(size)}).")
+    return found
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(name.lower(), pattern) for pattern in patterns)
+
+
+def _list(lines: Sequence[str], everything: Sequence[str]) -> None:
+    more = len(everything) - len(lines)
+    console.say("\n".join([*lines, *([f"... and {more} more"] if more else []), ""]))
+
+
+def _size(repository: Repository, path: str) -> str:
+    if not path.endswith("/"):
+        return _shown_size(_bytes([repository.root / path]))
+    files = [repository.root / file for file in repository.untracked_files([path])]
+    return f"{console.count(files, 'file')}, {_shown_size(_bytes(files))}"
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
+
+
+def _shown_size(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)
+
+
+def _choose(prompt: str, letters: str) -> str:
+    while True:
+        answer = _answer(prompt).lower()
+        if len(answer) == 1 and answer in letters:
+            return answer
+        console.say(f"'{printable(answer)}' is not one of {', '.join(letters)}.")
+
+
+def _answer(prompt: str) -> str:
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        raise NoAnswerError("The input ended before the question was answered. Nothing was launched.") from None

@@ -1,0 +1,91 @@
+"""Applications in real git repositories, for what is said of the code that runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.programs import PROBE, App, Result, info
+
+# The probe, with a module of its own
+MAIN = PROBE.replace(
+    "    seen = {", "    import answer\n\n    seen = {\n        'answer': [answer.VALUE, answer.__file__],"
+)
+BOTH = "hydra/callbacks=[mlxp_logging,mlxp_versioning]"
+
+
+def option(**values: object) -> list[str]:
+    """Overrides for options of mlxp_versioning."""
+    return [f"hydra.callbacks.mlxp_versioning.{name}={value}" for name, value in values.items()]
+
+
+COPY = [BOTH, *option(run_from="copy")]
+
+
+@dataclass(frozen=True)
+class State:
+    """All of a repository that a launch must leave alone."""
+
+    head: str
+    refs: str
+    status: str
+    index: bytes
+
+
+class Project(App):
+    """An application in `tutorial/` of a git repository; `directory` is where it is started."""
+
+    @property
+    def root(self) -> Path:
+        """The top of the repository."""
+        return self.directory.parent
+
+    def git(self, *arguments: str) -> str:
+        """Run git at the top of the repository, which must succeed."""
+        result = self.call("git", "-C", str(self.root), *arguments)
+        assert result.status == 0, result.text
+        return result.stdout.strip()
+
+    def create(self) -> Project:
+        """Make the repository, with one commit."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.name", "A Student")
+        self.git("config", "user.email", "student@example.org")
+        self.write("main.py", MAIN)
+        self.write("answer.py", "VALUE = 1\n")
+        self.write("conf/config.yaml", "x: 1\naction: null\n")
+        self.commit()
+        return self
+
+    def commit(self) -> str:
+        """Commit everything; return the hash."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "a commit")
+        return self.head
+
+    @property
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    def copies(self) -> list[Path]:
+        """The safe copies, and whatever else lies beside them."""
+        return sorted(path for path in self.directory.glob(".workdir/*/*") if path.name != ".gitignore")
+
+    def state(self) -> State:
+        """What must be the same after a launch that changes nothing."""
+        index = (Path(self.root) / self.git("rev-parse", "--git-path", "index")).read_bytes()
+        refs = self.git("for-each-ref", "--format=%(refname) %(objectname)")
+        head = self.git("symbolic-ref", "-q", "HEAD") if refs else self.head
+        return State(head, refs, self.call("git", "--no-optional-locks", "status", "--porcelain").stdout, index)
+
+    def records(self) -> list[dict[str, Any]]:
+        """info.yaml of each run."""
+        return [info(run) for run in self.runs()]
+
+    def launch(self, *arguments: str, **kwargs: Any) -> Result:
+        """Start the application with versions looked after; it must succeed."""
+        result = self.run(*arguments, *COPY, **kwargs)
+        assert result.status == 0, result.text
+        return result
