@@ -25,8 +25,8 @@ class Staging:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._index = repository.git_path("index")
-        self._before: bytes | None = None
-        self._after: bytes | None = None
+        self._before = self._after = b""
+        self._before_ns = 0
         self._staged: list[str] = []
 
     def add(self, paths: Sequence[str]) -> None:
@@ -41,9 +41,8 @@ class Staging:
                     f"{self._repository.root / path} is a git repository of its own, whose files cannot be added here: "
                     "make it a submodule (git submodule add), or ignore it."
                 )
-        before = self._index.read_bytes() if self._index.exists() else b""
-        if not self._staged:
-            self._before = before
+        if not self._staged and self._index.exists():
+            self._before, self._before_ns = self._index.read_bytes(), self._index.stat().st_mtime_ns
         for some in in_batches(paths):
             self._repository.git("add", "--", *map(literally, some))
         self._staged += paths
@@ -57,6 +56,7 @@ class Staging:
             lock = self._index.with_name("index.lock")  # git's own way to write it whole, one at a time
             with lock.open("xb") as file:
                 file.write(self._before)
+            _set_time(lock, self._before_ns)
             lock.replace(self._index)
         else:
             for some in in_batches(self._staged):
@@ -66,6 +66,15 @@ class Staging:
     def settle(self) -> None:
         """What was staged stays so, or is committed: there is nothing to undo any more."""
         self._staged = []
+
+
+def _set_time(index: Path, time_ns: int) -> None:
+    """Give an index the time of the one that it is a copy of.
+
+    git takes a file that changed after its index for changed, whatever its size and time are: a younger index would
+    hide a change that was made within the same second (gitformat-index, racy-git).
+    """
+    os.utime(index, ns=(time_ns, time_ns))
 
 
 def check_identity(repository: Repository) -> None:
@@ -107,6 +116,7 @@ def keep_changes(repository: Repository, head: str) -> str:
     with tempfile.TemporaryDirectory(prefix="mlxp-") as directory:
         copy = Path(directory, "index")
         copy.write_bytes(index.read_bytes())
+        _set_time(copy, index.stat().st_mtime_ns)
         env = {"GIT_INDEX_FILE": str(copy), "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         repository.git("add", "--update", env=env)
         tree = os.fsdecode(repository.git("write-tree", env=env)).strip()

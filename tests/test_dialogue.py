@@ -1,0 +1,261 @@
+"""The questions, as a user at a terminal meets them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pexpect
+import pytest
+
+from tests.projects import COPY, Project, option
+
+CALLBACK = "hydra/callbacks=[mlxp_logging,mlxp_versioning]"
+UNTRACKED = "[Untracked files]: Please enter your choice (a/b/c): "
+UNCOMMITTED = "[Uncommitted changes]: Please enter your choice (a/b/c/d): "
+RUN_FROM = "Please enter your answer (a/b): "
+WHICH = "Which files? (all, or names separated by commas): "
+
+
+class Terminal:
+    """The application, started at a terminal."""
+
+    def __init__(self, project: Project, *arguments: str) -> None:
+        self.child: pexpect.spawn[str] = pexpect.spawn(
+            project.python,
+            ["main.py", *arguments],
+            cwd=str(project.directory),
+            env={**project.environment, "PWD": str(project.directory)},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(50, 200),
+        )
+
+    def until(self, prompt: str) -> str:
+        """What is shown up to a prompt."""
+        self.child.expect_exact(prompt)
+        return str(self.child.before).replace("\r\n", "\n")
+
+    def answer(self, text: str, prompt: str) -> str:
+        """Answer a prompt; what is shown up to the next one, less the echo of the answer."""
+        self.child.sendline(text)
+        return self.until(prompt).removeprefix(f"{text}\n")
+
+    def end(self, text: str | None = None) -> tuple[int, str]:
+        """Answer the last prompt; the exit status and what is shown up to the end."""
+        if text is not None:
+            self.child.sendline(text)
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        status = self.child.exitstatus
+        assert status is not None
+        return status, str(self.child.before).replace("\r\n", "\n").removeprefix(f"{text}\n")
+
+
+@pytest.fixture
+def project(project: Project) -> Iterator[Project]:
+    """With a changed file and an untracked one."""
+    project.write("answer.py", "VALUE = 2\n")
+    project.write("notes.txt", "x" * 1200)
+    yield project
+    assert not (project.root / ".git" / "index.lock").exists()
+
+
+def test_the_whole_dialogue(project: Project) -> None:
+    terminal = Terminal(project, "-m", "x=1,2", CALLBACK)
+    assert terminal.until(UNTRACKED) == (
+        "There are untracked files in the repository:\n\n"
+        "tutorial/notes.txt (1.2 kB)\n\n"
+        "How would you like to handle untracked files? (a/b/c)\n\n"
+        "a: Add untracked files directly from here?\n"
+        "b: Check again for untracked files (assuming you manually added them).\n"
+        "c: Ignore untracked files.\n\n"
+    )
+    assert terminal.answer("c", UNCOMMITTED) == (
+        "There are uncommitted changes in the repository:\n\n"
+        "tutorial/answer.py\n\n"
+        "How would you like to handle uncommitted changes? (a/b/c/d)\n\n"
+        "a: Create a new automatic commit before launching jobs.\n"
+        "b: Check again for uncommitted changes (assuming you manually committed them).\n"
+        "c: Ignore uncommitted changes.\n"
+        "d: Keep them for this launch only: run them without committing to your branch.\n\n"
+    )
+    shown = terminal.answer("a", RUN_FROM)
+    short = project.git("rev-parse", "--short", "HEAD")
+    copy = project.directory / ".workdir" / "my project" / project.head
+    assert shown == (
+        "Committing changes....\n\n"
+        f"[main {short}] MLXP: Automatically committing all changes\n"
+        " 1 file changed, 1 insertion(+), 1 deletion(-)\n\n"
+        "No more uncommitted changes!\n\n"
+        "Where would you like to run your code from? (a/b):\n\n"
+        "a: Create a copy of the repository based on the latest commit and execute code from there.\n"
+        f"The copy will be created in {copy}\n"
+        "b: Execute code from the main repository\n\n"
+    )
+    status, shown = terminal.end("a")
+    assert status == 0
+    assert shown.startswith(f"Creating a copy of the repository at {copy}\n")
+    assert shown.count("a line on stdout") == 2
+    assert [seen["answer"] for seen in project.seen()] == [[2, str(copy / "tutorial" / "answer.py")]] * 2
+    assert project.git("status", "--porcelain") == "?? tutorial/notes.txt"
+
+
+def test_keep_with_files_chosen(project: Project) -> None:
+    project.write("wanted, too.py", "")
+    project.write("wanted.py", "")
+    before = project.state()
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    terminal.answer("a", WHICH)
+    assert terminal.answer("no such", WHICH) == "no such is not in the list; 'all' adds all of it.\n"
+    terminal.answer("tutorial/wanted, too.py", UNTRACKED)
+    terminal.answer("a", WHICH)
+    terminal.answer("tutorial/wanted.py", UNTRACKED)
+    shown = terminal.answer("c", UNCOMMITTED)
+    assert "\ntutorial/answer.py\ntutorial/wanted, too.py\ntutorial/wanted.py\n\n" in shown
+    terminal.answer("d", RUN_FROM)
+    assert terminal.end("a")[0] == 0
+    assert {file.name for file in (project.copies()[0] / "tutorial").glob("*.*")} == {
+        *("main.py", "answer.py", "wanted.py", "wanted, too.py"),
+    }
+    after = project.state()
+    assert (before.head, before.status, before.index) == (after.head, after.status, after.index)
+    assert project.records()[0]["version_manager"]["untracked"] == ["tutorial/notes.txt"]
+
+
+def test_add_all_with_warnings(project: Project) -> None:
+    project.write(".env", "TOKEN=1\n")
+    with project.write("model/weights.bin", "").open("wb") as file:
+        file.truncate(10_500_000)
+    terminal = Terminal(project, CALLBACK)
+    assert "tutorial/model/ (1 file, 10.5 MB)\n" in terminal.until(UNTRACKED)
+    shown = terminal.answer("a", WHICH)
+    assert shown == (
+        "Careful: tutorial/.env looks like a secret.\nCareful: tutorial/model/weights.bin is large (10.5 MB).\n"
+    )
+    assert "No more untracked files!" in terminal.answer("all", UNCOMMITTED)
+    assert terminal.child.isalive()
+    assert project.git("diff", "--cached", "--name-only").split("\n") == [
+        *("tutorial/.env", "tutorial/model/weights.bin", "tutorial/notes.txt"),
+    ]
+    assert terminal.answer("a", RUN_FROM).count("create mode") == 3
+    assert terminal.end("b")[0] == 0
+    assert project.records()[0]["version_manager"]["safe_copy"] is None
+
+
+def test_check_again(project: Project) -> None:
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    assert "notes.txt" in terminal.answer("b", UNTRACKED)
+    project.git("add", "tutorial/notes.txt")
+    assert "No more untracked files!" in terminal.answer("b", UNCOMMITTED)
+    assert "answer.py" in terminal.answer("b", UNCOMMITTED)
+    project.commit()
+    assert "No more uncommitted changes!" in terminal.answer("b", RUN_FROM)
+    assert terminal.end("a")[0] == 0
+    assert project.records()[0]["version_manager"]["uncommitted"] == "none"
+
+
+def test_an_unknown_answer_asks_again(project: Project) -> None:
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    for answer in ("", "x", "ab", "yes please", "d"):
+        assert terminal.answer(answer, UNTRACKED).endswith(f"'{answer}' is not one of a, b, c.\n")
+    terminal.answer("C", UNCOMMITTED)
+    assert terminal.answer("e", UNCOMMITTED) == "'e' is not one of a, b, c, d.\n"
+    terminal.answer("c", RUN_FROM)
+    assert terminal.answer("c", RUN_FROM) == "'c' is not one of a, b.\n"
+    terminal.child.close(force=True)
+
+
+def test_many_files(project: Project) -> None:
+    for number in range(25):
+        project.write(f"file{number:02}.py", "")
+    terminal = Terminal(project, CALLBACK)
+    shown = terminal.until(UNTRACKED)
+    assert "tutorial/file19.py (0 bytes)\n... and 6 more\n\n" in shown
+    assert "file20" not in shown
+    terminal.child.close(force=True)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("how", ["Ctrl-C", "end of input", "SIGTERM", "lost terminal"])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+def test_stopping(project: Project, how: str, after: int) -> None:
+    """Wherever it stops, nothing is launched, and the repository is what it was."""
+    before = project.state()
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    for answer, prompt in [("a", WHICH), ("all", UNCOMMITTED), ("d", RUN_FROM)][:after]:
+        terminal.answer(answer, prompt)
+    if how == "lost terminal":
+        terminal.child.kill(signal.SIGHUP)
+    elif how == "SIGTERM":
+        terminal.child.kill(signal.SIGTERM)
+    else:
+        terminal.child.sendcontrol("c" if how == "Ctrl-C" else "d")
+    status, shown = terminal.end()
+    assert status == 1
+    assert "Nothing was launched." in shown
+    assert "Traceback" not in shown
+    assert "committed" not in shown
+    assert project.state() == before
+    assert project.runs() == []
+    assert project.copies() == []
+
+
+def test_stopping_after_a_commit_says_so(project: Project) -> None:
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    terminal.answer("c", UNCOMMITTED)
+    terminal.answer("a", RUN_FROM)
+    terminal.child.sendcontrol("c")
+    status, shown = terminal.end()
+    assert status == 1
+    short = project.git("rev-parse", "--short", "HEAD")
+    assert f"Nothing was launched. The changes were committed before: [main {short}] MLXP: Auto" in shown
+    assert project.runs() == []
+
+
+def test_odd_names(project: Project) -> None:
+    """Names cannot play with the terminal, and are what they were in the copy."""
+    names = ["two words.py", "é.py", "new\nline.py", "\x1b[31mred.py", '"quoted".py', "*.py"]
+    for name in names:
+        project.write(name, "")
+    (project.directory / os.fsdecode(b"bytes\xff.py")).write_text("")
+    terminal = Terminal(project, CALLBACK)
+    shown = terminal.until(UNTRACKED)
+    for line in ("two words.py", "é.py", "new\\nline.py", "\\x1b[31mred.py", '"quoted".py', "*.py", "bytes\\udcff.py"):
+        assert f"tutorial/{line} (0 bytes)\n" in shown
+    terminal.answer("a", WHICH)
+    terminal.answer("all", UNCOMMITTED)
+    terminal.answer("d", RUN_FROM)
+    assert terminal.end("a")[0] == 0
+    found = {os.fsencode(file.name) for file in (project.copies()[0] / "tutorial").glob("*.py")}
+    assert found == {*(name.encode() for name in names), b"bytes\xff.py", b"main.py", b"answer.py"}
+
+
+def test_no_terminal(project: Project) -> None:
+    """Without anybody to ask, the options to set are named, and nothing is launched."""
+    before = project.state()
+    result = project.run(CALLBACK)
+    assert result.status == 1
+    assert result.stderr == (
+        "mlxp_versioning has a question, and there is no terminal to ask it on. Nothing was launched.\n"
+        f"In {project.root} are untracked: tutorial/notes.txt\n"
+        f"In {project.root} are uncommitted: tutorial/answer.py\n"
+        "Set hydra.callbacks.mlxp_versioning.untracked to add, ignore or refuse and "
+        "hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse and "
+        "hydra.callbacks.mlxp_versioning.run_from to copy or repository.\n"
+    )
+    result = project.run("-m", *COPY, *option(untracked="add"), "x=1,2")
+    assert result.status == 1
+    assert "Set hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse.\n" in result.stderr
+    for name, kind, file in (("untracked", "untracked files", "notes.txt"), ("uncommitted", "uncommitted", "answer")):
+        given = {"untracked": "ignore", "uncommitted": "ignore", name: "refuse"}
+        result = project.run(*COPY, *option(**given))
+        assert (result.status, kind in result.stderr, file in result.stderr) == (1, True, True)
+    assert project.state() == before
+    assert project.runs() == []
