@@ -77,7 +77,7 @@ class Project(App):
         """What must be the same after a launch that changes nothing."""
         index = (Path(self.root) / self.git("rev-parse", "--git-path", "index")).read_bytes()
         refs = self.git("for-each-ref", "--format=%(refname) %(objectname)")
-        head = self.git("symbolic-ref", "-q", "HEAD") if refs else self.head
+        head = f"{self.head} {self.git('branch', '--show-current')}"
         return State(head, refs, self.call("git", "--no-optional-locks", "status", "--porcelain").stdout, index)
 
     def records(self) -> list[dict[str, Any]]:

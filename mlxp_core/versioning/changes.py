@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.errors import GitError
-from mlxp_core.versioning.repository import Repository, in_batches, literally
+from mlxp_core.versioning.repository import Repository, in_batches, literally, printable
 
 COMMIT_MESSAGE = "MLXP: Automatically committing all changes"
 _KEEP_MESSAGE = "MLXP: Keeping uncommitted changes for one launch"
@@ -38,8 +38,8 @@ class Staging:
         for path in paths:
             if (self._repository.root / path / ".git").exists():
                 raise GitError(
-                    f"{self._repository.root / path} is a git repository of its own, whose files cannot be added here: "
-                    "make it a submodule (git submodule add), or ignore it."
+                    f"{printable(path)} in {self._repository.root} is a git repository of its own, whose files cannot "
+                    "be added here: make it a submodule (git submodule add), or ignore it."
                 )
         if not self._staged and self._index.exists():
             self._before, self._before_ns = self._index.read_bytes(), self._index.stat().st_mtime_ns

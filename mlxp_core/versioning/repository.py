@@ -19,6 +19,8 @@ _LOCAL_VARIABLES = (
     *("GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE"),
     "GIT_COMMON_DIR",
 )
+# Lines of an error of git's that are shown
+_SHOWN_LINES = 3
 # Files in git's directory that say what is under way
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
@@ -75,13 +77,13 @@ class Repository:
             ) from error
         return cls(Path(_path(root)))
 
-    def git(self, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
+    def git(self, *arguments: str, env: Mapping[str, str] | None = None, settings: Sequence[str] = ()) -> bytes:
         """Run git here and return what it printed.
 
         Raises:
             GitError: it failed; the message holds git's own.
         """
-        return run_git(self.root, *arguments, env=env)
+        return run_git(self.root, *arguments, env=env, settings=settings)
 
     def git_path(self, name: str) -> Path:
         """Where git keeps one of its own files for this work tree, e.g. `index`."""
@@ -151,8 +153,16 @@ class Repository:
         return True
 
 
-def run_git(directory: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
+def run_git(
+    directory: Path, *arguments: str, env: Mapping[str, str] | None = None, settings: Sequence[str] = ()
+) -> bytes:
     """Run git in a directory and return what it printed.
+
+    Args:
+        directory: where it is started.
+        arguments: git's own command, and what follows.
+        env: variables to add.
+        settings: configuration for this call, `name=value`.
 
     Raises:
         GitError: it failed; the message holds git's own.
@@ -164,7 +174,8 @@ def run_git(directory: Path, *arguments: str, env: Mapping[str, str] | None = No
         raise CommandNotFoundError(
             "mlxp_versioning needs the program git, which is not on this machine: install it."
         ) from None
-    command = [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *arguments]
+    given = [word for setting in settings for word in ("-c", setting)]
+    command = [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *given, *arguments]
     # No index is rewritten only to note what was looked up, so that nothing of the user's changes and no lock is met;
     # nobody is asked for a password, and nothing fetched (read by git 2.44 and later).
     quiet = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
@@ -178,8 +189,12 @@ def run_git(directory: Path, *arguments: str, env: Mapping[str, str] | None = No
             env={**quiet, **(env or {})},
         )
     if status != 0:
-        said = (stderr if isinstance(stderr, str) else os.fsdecode(stderr)).strip()
-        raise GitError(f"'git {arguments[0]}' failed in {directory}: {said or f'exit status {status}'}")
+        said = (stderr if isinstance(stderr, str) else os.fsdecode(stderr)).strip().splitlines()
+        shown = [
+            *said[:_SHOWN_LINES],
+            *([f"... and {len(said) - _SHOWN_LINES} lines more"] * (len(said) > _SHOWN_LINES)),
+        ]
+        raise GitError(f"'git {arguments[0]}' failed in {directory}: " + ("\n".join(shown) or f"exit status {status}"))
     return stdout if isinstance(stdout, bytes) else stdout.encode()
 
 

@@ -32,9 +32,9 @@ _LEFT_BEHIND = (
     "lfs.storage",
 )
 # No hook runs, no monitor starts, and many files are written at once
-_CHECKOUT = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "checkout.workers=0")
+_CHECKOUT = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "checkout.workers=0")
 # Files of Git LFS come out as the pointers that they are in the commit; they are filled in later.
-_NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
+_NO_LFS = ("filter.lfs.smudge=", "filter.lfs.process=", "filter.lfs.required=false")
 _LFS_FILES = ":(top,attr:filter=lfs)"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NEW = ".new-"
@@ -65,11 +65,15 @@ def check_place(repository: Repository, parent: Path) -> None:
             "hydra.callbacks.mlxp_versioning.parent_work_dir to another directory."
         )
     existing = next(path for path in (place, *place.parents) if path.exists())
-    if shutil.disk_usage(existing).free < _ROOM_BYTES:
+    if _is_full(existing):
         raise SafeCopyError(
             f"Safe copies cannot be made in {parent}: the disk is full. Make room, or set "
             "hydra.callbacks.mlxp_versioning.parent_work_dir to another directory."
         )
+
+
+def _is_full(directory: Path) -> bool:
+    return shutil.disk_usage(directory).free < _ROOM_BYTES
 
 
 def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
@@ -126,17 +130,20 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
         temporary = parent / f"{_NEW}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             _check_out(repository, commit, temporary)
+            if (problem := _problem(temporary, commit)) is not None:
+                raise GitError(f"git left it incomplete ({problem})")
             try:
                 temporary.rename(path)
             except OSError:
                 if not path.exists():  # else another launch was faster
                     raise
+        except GitError as error:
+            reason = "the disk is full" if _is_full(parent) else error
+            raise SafeCopyError(f"The safe copy {path} cannot be made, nothing is left of it: {reason}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise SafeCopyError(str(cannot_write(path, error))) from error
-    except GitError as error:
-        raise SafeCopyError(f"The safe copy {path} cannot be made, nothing is left of it: {error}") from error
 
 
 def _remove_remains(parent: Path) -> None:
@@ -171,7 +178,7 @@ def _check_out(repository: Repository, commit: str, directory: Path) -> None:
             shutil.copyfile(source, git_directory / name)
     for key, value in _settings(repository):
         copy.git("config", "--add", key, value)
-    copy.git(*_CHECKOUT, *_NO_LFS, "checkout", "--quiet", "--detach", commit)
+    copy.git("checkout", "--quiet", "--detach", commit, settings=(*_CHECKOUT, *_NO_LFS))
     _fill_in_lfs_files(repository, copy)
     if (directory / ".gitmodules").exists():
         _check_out_submodules(repository, copy)

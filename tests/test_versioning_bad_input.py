@@ -1,0 +1,227 @@
+"""What cannot work is one clear sentence, exit status 1, nothing launched, and the repository as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pwd import getpwnam
+
+import pytest
+
+from mlxp_core.errors import RunDirectoryError
+from mlxp_core.run_directory import check_writable
+from tests.programs import App, Result
+from tests.projects import COPY, Project, option
+
+pytestmark = pytest.mark.once
+
+
+def refused(project: Project, result: Result, message: str) -> None:
+    """One sentence, and nothing else happened."""
+    assert result.status == 1, result.text
+    assert message in " ".join(result.stderr.split()), result.stderr
+    assert "Traceback" not in result.text
+    assert "please report" not in result.text
+    assert len(result.stderr.splitlines()) <= 4, result.stderr
+    assert project.runs() == []
+    assert project.copies() == []
+    assert not (project.directory / "logs").exists()
+
+
+def merging(project: Project) -> str:
+    project.git("checkout", "-q", "-b", "other")
+    project.write("answer.py", "VALUE = 3\n")
+    project.commit()
+    project.git("checkout", "-q", "main")
+    project.write("answer.py", "VALUE = 4\n")
+    project.commit()
+    assert project.call("git", "-C", str(project.root), "merge", "other").status == 1
+    return "unmerged files (tutorial/answer.py): finish the merge"
+
+
+def merged_and_not_committed(project: Project) -> str:
+    merging(project)
+    project.write("answer.py", "VALUE = 5\n")
+    project.git("add", "-A")
+    return "a merge is under way: finish or abort it"
+
+
+def rebasing(project: Project) -> str:
+    merging(project)
+    project.git("merge", "--abort")
+    assert project.call("git", "-C", str(project.root), "rebase", "other").status == 1
+    project.write("answer.py", "VALUE = 5\n")
+    project.git("add", "-A")
+    return "a rebase is under way"
+
+
+def hook_refuses(project: Project) -> str:
+    hook = project.root / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'no commits on Mondays' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    project.write("answer.py", "VALUE = 2\n")
+    project.write("new.py", "")
+    return "'git commit' failed in {root}: no commits on Mondays"
+
+
+def no_user_name(project: Project) -> str:
+    project.git("config", "--unset", "user.name")
+    project.git("config", "user.useConfigOnly", "true")
+    project.write("answer.py", "VALUE = 2\n")
+    return "git does not know whose commit this would be: set git config --global user.name"
+
+
+def parent_is_a_file(project: Project) -> str:
+    (project.directory / ".workdir").write_text("")
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "a file")
+    return "/tutorial/.workdir is not a directory. Choose another directory."
+
+
+def parent_holds_code(project: Project) -> str:
+    project.write("my project/code.py", "")
+    project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: .}}}\n")
+    project.commit()
+    return "holds tracked files of the repository"
+
+
+def application_is_ignored(project: Project) -> str:
+    project.git("rm", "-q", "--cached", "tutorial/main.py")
+    project.write("../.gitignore", "main.py\n")
+    project.commit()
+    return "tutorial/main.py is not in the commit, so it would not be in the safe copy: add it to git"
+
+
+def dirty_submodule(project: Project) -> str:
+    library = Project(project.root.parent / "library" / "code", environment=project.environment).create()
+    project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
+    project.commit()
+    (project.root / "library" / "code" / "answer.py").write_text("VALUE = 9\n")
+    return "The submodule library has changes of its own"
+
+
+def embedded_repository(project: Project) -> str:
+    Project(project.root / "nested" / "code", environment=project.environment).create()
+    return "nested/ in {root} is a git repository of its own, whose files cannot be added here"
+
+
+@pytest.mark.parametrize("option_", ["commit", "keep"])
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        *(merging, merged_and_not_committed, rebasing, no_user_name, parent_is_a_file, application_is_ignored),
+        *(parent_holds_code, dirty_submodule, embedded_repository, hook_refuses),
+    ],
+)
+def test_the_repository_is_in_no_state_for_it(
+    project: Project, prepare: Callable[[Project], str], option_: str
+) -> None:
+    if prepare is hook_refuses and option_ == "keep":
+        pytest.skip("a commit for one launch runs no hook")
+    message = prepare(project).format(root=project.root)
+    before = project.state()
+    refused(project, project.run(*COPY, *option(uncommitted=option_, untracked="add")), message)
+    assert project.state() == before
+
+
+def test_no_repository(app: App) -> None:
+    project = Project(app.directory, environment=app.environment)
+    refused(project, project.run(*COPY), "mlxp_versioning needs the application in a git repository ('git rev-parse'")
+
+
+def test_no_commit(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+    project.git("init", "-q")
+    refused(project, project.run(*COPY), f"The repository {project.root} has no commit yet: make the first one")
+
+
+def test_no_git(project: Project) -> None:
+    result = project.run(*COPY, env={"PATH": "/nowhere"})
+    refused(project, result, "needs the program git, which is not on this machine: install it.")
+
+
+def test_untracked_application(project: Project) -> None:
+    project.git("rm", "-q", "--cached", "tutorial/main.py")
+    project.git("commit", "-q", "-m", "gone")
+    message = "main.py is not in the commit, so it would not be in the safe copy"
+    refused(project, project.run(*COPY, *option(untracked="ignore")), message)
+    project.launch(*option(untracked="add", uncommitted="keep"))
+
+
+def test_values(project: Project) -> None:
+    for name, choices in (
+        ("untracked", "ask, add, ignore or refuse"),
+        ("uncommitted", "ask, commit, keep, ignore or refuse"),
+        ("run_from", "ask, copy or repository"),
+    ):
+        result = project.run(*COPY, *option(**{name: "no"}))
+        refused(project, result, f"hydra.callbacks.mlxp_versioning.{name}=no cannot be: it is {choices}.")
+
+
+def test_links(project: Project) -> None:
+    project.write("conf/more/y.yaml", "")
+    project.commit()
+    for link, message in (
+        ("nowhere", "tutorial/nowhere, which does not exist: create it or leave it out."),
+        ("/etc/hosts", "/etc/hosts, which is not in the repository"),
+        ("conf", "tutorial/conf, but git tracks files there"),
+    ):
+        refused(project, project.run(*COPY, *option(links=f"[{link}]")), message)
+
+
+def test_installed_application(project: Project) -> None:
+    """A program that is not in a repository at all, although it is started in one."""
+    code = "import sys; sys.argv[0] = 'main.py'; from hydra.main import main; main(version_base=None)(print)()"
+    result = project.run(*COPY, program=("-c", code))
+    assert result.status == 1
+    assert "Nothing" not in result.stdout
+    assert project.copies() == []
+
+
+@contextmanager
+def small_disk(directory: Path, size: str) -> Iterator[None]:
+    """A file system of its own on a directory."""
+    directory.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize(
+    ("size", "message"), [("64k", "the disk is full. Make room"), ("4m", "nothing is left of it: the disk is full")]
+)
+def test_full_disk(project: Project, tmp_path: Path, size: str, message: str) -> None:
+    """A disk that is full, and one that gets full."""
+    for number in range(80):
+        project.write(f"data/{number}.txt", f"{number}" * 50_000)
+    project.commit()
+    project.write("answer.py", "VALUE = 2\n")
+    before = project.state()
+    disk = tmp_path / "disk"
+    with small_disk(disk, size):
+        result = project.run(*COPY, *option(parent_work_dir=disk, uncommitted="keep"))
+        refused(project, result, message)
+        assert list(disk.glob("*/*")) == list(disk.glob("*/.gitignore"))
+    assert project.state() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone can start programs as another user")
+def test_unreadable_parent(project: Project, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o300)
+    closed.chmod(0o300)
+    subprocess.run(["chown", "nobody", str(closed)], check=True)
+    os.setreuid(getpwnam("nobody").pw_uid, 0)  # whose rights are looked up, while root's are used
+    try:
+        with pytest.raises(RunDirectoryError, match=r"may not be read and written by this user. Choose another"):
+            check_writable(closed / "copies")
+    finally:
+        os.setreuid(0, 0)
