@@ -165,9 +165,7 @@ def _check_out(repository: Repository, commit: str, directory: Path) -> None:
     copy = Repository(directory)
     common, git_directory = repository.common_directory, directory / ".git"
     (git_directory / "objects" / "info").mkdir(exist_ok=True)
-    # In quotes, as C writes them: a line may hold any path
-    objects = os.fsencode(common / "objects").replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n")
-    (git_directory / "objects" / "info" / "alternates").write_bytes(b'"' + objects + b'"\n')
+    (git_directory / "objects" / "info" / "alternates").write_bytes(_alternate(os.fsencode(common / "objects")))
     (git_directory / "info").mkdir(exist_ok=True)
     for source, name in (
         (common / "shallow", "shallow"),
@@ -182,6 +180,16 @@ def _check_out(repository: Repository, commit: str, directory: Path) -> None:
     _fill_in_lfs_files(repository, copy)
     if (directory / ".gitmodules").exists():
         _check_out_submodules(repository, copy)
+
+
+def _alternate(path: bytes) -> bytes:
+    """A line of objects/info/alternates: the path, in quotes as C writes them where that is needed.
+
+    Git LFS, which reads objects itself, does not know of the quotes (seen in git-lfs 3.3).
+    """
+    if path.startswith((b'"', b"#")) or b"\n" in path:
+        path = b'"' + path.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n") + b'"'
+    return path + b"\n"
 
 
 def _settings(repository: Repository) -> Iterator[tuple[str, str]]:

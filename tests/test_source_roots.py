@@ -1,0 +1,157 @@
+"""Nothing is imported from the original tree, however Python finds it there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.programs import PROBE
+from tests.projects import COPY, Project, option
+
+pytestmark = pytest.mark.once
+
+# Notes where modules come from
+MAIN = PROBE.replace(
+    "    seen = {",
+    "    import importlib\n"
+    "    seen = {'files': {name: importlib.import_module(name).__file__ for name in config.modules},",
+)
+MODULES = ["library", "library.sub.deep", "space.part", "renamed", "renamed.inner", "helper"]
+SETUP = """
+from setuptools import setup
+setup(name="code", version="1", packages={packages}, package_dir={package_dir}, py_modules=["helper"])
+"""
+FILES = {
+    "library/__init__.py": "",
+    "library/sub/__init__.py": "",
+    "library/sub/deep.py": "",
+    "space/part/__init__.py": "",
+    "helper.py": "",
+}
+
+
+def virtual_environment(directory: Path) -> str:
+    """A new environment that also sees this one's packages; its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
+    python = str(directory / "bin" / "python")
+    site_packages = Path(subprocess.check_output([python, "-c", SITE], text=True).strip())
+    site_packages.joinpath("outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return python
+
+
+SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+def write_code(project: Project, source: str, *, renamed: bool = False) -> None:
+    """Packages, a namespace package and a module in a source root; a package whose directory has another name."""
+    for name, text in FILES.items():
+        project.write(f"../{source}{name}", text)
+    if renamed:
+        project.write("../lib/__init__.py", "")
+        project.write("../lib/inner.py", "")
+    project.write("main.py", MAIN)
+    project.write("conf/config.yaml", f"x: 1\naction: null\nmodules: {MODULES if renamed else MODULES[:3]}\n")
+    packages = ["library", "library.sub", "space.part", *(["renamed"] * renamed)]
+    package_dir = {**({"": source} if source else {}), **({"renamed": "lib"} if renamed else {})}
+    project.write("../setup.py", SETUP.format(packages=packages, package_dir=package_dir))
+    project.write("../.gitignore", "*.egg-info\nvenv\nbuild\n")
+    project.commit()
+
+
+def check_all_from_the_copy(project: Project) -> None:
+    (copy,) = project.copies()
+    seen = project.seen()
+    assert len(seen) == 3
+    for run in seen:
+        assert [name for name, file in run["files"].items() if not Path(file).is_relative_to(copy)] == []
+    assert ["loaded_from_repository" in record["version_manager"] for record in project.records()] == [False] * 3
+
+
+@pytest.mark.parametrize("kind", ["finder", "src layout", "compat"])
+def test_editable_installs(project: Project, kind: str) -> None:
+    """The path in a .pth file, and the finder; packages, modules and namespaces."""
+    # Only the finder knows packages whose directory has another name
+    write_code(project, "src/" if kind == "src layout" else "", renamed=kind == "finder")
+    project.python = virtual_environment(project.root / "venv")
+    settings = ["--config-settings", "editable_mode=compat"] if kind == "compat" else []
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", project.python, "install", "-q"]
+    subprocess.run([*pip, *settings, "--no-deps", "-e", str(project.root)], check=True)
+    where = subprocess.check_output([project.python, "-c", "import library; print(library.__file__)"], text=True)
+    assert Path(where.strip()).is_relative_to(project.root)
+    project.launch()
+    project.launch("-m", "x=1,2", "hydra/launcher=local")
+    check_all_from_the_copy(project)
+
+
+def test_pythonpath(project: Project, tmp_path: Path) -> None:
+    write_code(project, "src/")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "stranger.py").write_text("")
+    modules = "modules=[library,space.part,helper,stranger]"
+    environment = {"PYTHONPATH": f"../src:{outside}:../../outside:{project.root}/src"}
+    project.launch(modules, env=environment)
+    project.launch("-m", "x=1,2", "hydra/launcher=local", modules, env=environment)
+    (copy,) = project.copies()
+    for seen in project.seen():
+        assert seen["files"] == {
+            "library": f"{copy}/src/library/__init__.py",
+            "space.part": f"{copy}/src/space/part/__init__.py",
+            "helper": f"{copy}/src/helper.py",
+            "stranger": f"{outside}/stranger.py",
+        }
+        assert seen["pythonpath"] == f"{copy}/src:{outside}"
+
+
+def test_virtual_environment_inside_the_repository(project: Project) -> None:
+    """It is no source, and stays where it is."""
+    write_code(project, "")
+    project.python = virtual_environment(project.root / "venv")
+    site_packages = next((project.root / "venv").glob("lib/python*/site-packages"))
+    (site_packages / "installed.py").write_text("")
+    project.launch("modules=[installed]")
+    (seen,) = project.seen()
+    assert seen["python"] == project.python
+    assert seen["files"] == {"installed": str(site_packages / "installed.py")}
+    (record,) = project.records()
+    assert "loaded_from_repository" not in record["version_manager"]
+
+
+@pytest.mark.parametrize("launcher", [[], ["-m"], ["-m", "hydra/launcher=local"]])
+@pytest.mark.parametrize("end", ["null", "raise", "exit0"])
+def test_modules_that_come_from_the_repository_are_told(project: Project, launcher: list[str], end: str) -> None:
+    write_code(project, "src/")
+    start = f"import sys; sys.path.insert(0, {str(project.root / 'src')!r})\n"
+    project.write("main.py", start + MAIN)
+    project.commit()
+    result = project.run(*launcher, *COPY, "modules=[library,helper]", f"action={end}")
+    assert (result.status == 0) == (end != "raise")
+    (record,) = project.records()
+    assert record["version_manager"]["loaded_from_repository"] == ["helper", "library"]
+    log = project.directory / "logs" / "1" / "log.stdout"
+    # What is logged after the application left by sys.exit is on stderr, or in no handler's reach
+    shown = log.read_text() if log.exists() else result.stdout
+    assert end == "exit0" or f"modules were loaded from {project.root} and not from the safe copy" in shown
+
+
+def test_a_source_root_that_the_commit_does_not_have(project: Project) -> None:
+    write_code(project, "src/")
+    project.write("../.gitignore", "ignored\n")
+    project.commit()
+    project.write("../ignored/stray.py", "")
+    result = project.launch("modules=[stray]", env={"PYTHONPATH": "../ignored"})
+    assert f"Careful: Python finds modules in {project.root}/ignored, which is not in the commit" in result.stdout
+    assert project.records()[0]["version_manager"]["loaded_from_repository"] == ["stray"]
+
+
+def test_no_python_path_is_possible(project: Project) -> None:
+    write_code(project, "src/")
+    environment = {"PYTHONPATH": "../src"}
+    result = project.run(*COPY, *option(parent_work_dir="'a:b'"), env=environment)
+    assert result.status == 1
+    assert "cannot be on PYTHONPATH, because its path holds ':'" in result.stderr
+    assert project.runs() == []
