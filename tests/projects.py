@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ class Project(App):
         """The top of the repository."""
         return self.directory.parent
 
+    def give(self) -> None:
+        subprocess.run(["chown", "-R", f"{self.user}:", str(self.root)], check=True)
+
     def git(self, *arguments: str) -> str:
         """Run git at the top of the repository, which must succeed."""
         result = self.call("git", "-C", str(self.root), *arguments)
@@ -50,6 +54,8 @@ class Project(App):
     def create(self) -> Project:
         """Make the repository, with one commit."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        if self.user:
+            self.give()
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "A Student")
         self.git("config", "user.email", "student@example.org")
@@ -89,3 +95,23 @@ class Project(App):
         result = self.run(*arguments, *COPY, **kwargs)
         assert result.status == 0, result.text
         return result
+
+
+_SITE_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
+
+
+def virtual_environment(directory: Path, outer: str) -> str:
+    """A new environment that also sees the packages of another; the path of its Python."""
+    subprocess.run([outer, "-m", "venv", "--without-pip", str(directory)], check=True)
+    python = str(directory / "bin" / "python")
+    own, outer_packages = (
+        subprocess.check_output([one, "-c", _SITE_PACKAGES], text=True).strip() for one in (python, outer)
+    )
+    Path(own, "outer.pth").write_text(f"import site; site.addsitedir({outer_packages!r})\n")
+    return python
+
+
+def install_editable(project: Project, *settings: str, outer: str) -> None:
+    """`pip install -e` of a project into its environment, by another environment's pip."""
+    pip = [outer, "-m", "pip", "--disable-pip-version-check", "--python", project.python, "install", "-q", "--no-deps"]
+    subprocess.run([*pip, *settings, "-e", str(project.root)], check=True)

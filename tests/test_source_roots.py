@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.programs import PROBE
-from tests.projects import COPY, Project, option
+from tests.projects import COPY, Project, install_editable, option, virtual_environment
 
 pytestmark = pytest.mark.once
 
@@ -32,18 +31,6 @@ FILES = {
     "space/part/__init__.py": "",
     "helper.py": "",
 }
-
-
-def virtual_environment(directory: Path) -> str:
-    """A new environment that also sees this one's packages; its Python."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
-    python = str(directory / "bin" / "python")
-    site_packages = Path(subprocess.check_output([python, "-c", SITE], text=True).strip())
-    site_packages.joinpath("outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return python
-
-
-SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 
 def write_code(project: Project, source: str, *, renamed: bool = False) -> None:
@@ -76,10 +63,9 @@ def test_editable_installs(project: Project, kind: str) -> None:
     """The path in a .pth file, and the finder; packages, modules and namespaces."""
     # Only the finder knows packages whose directory has another name
     write_code(project, "src/" if kind == "src layout" else "", renamed=kind == "finder")
-    project.python = virtual_environment(project.root / "venv")
+    project.python = virtual_environment(project.root / "venv", sys.executable)
     settings = ["--config-settings", "editable_mode=compat"] if kind == "compat" else []
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", project.python, "install", "-q"]
-    subprocess.run([*pip, *settings, "--no-deps", "-e", str(project.root)], check=True)
+    install_editable(project, *settings, outer=sys.executable)
     where = subprocess.check_output([project.python, "-c", "import library; print(library.__file__)"], text=True)
     assert Path(where.strip()).is_relative_to(project.root)
     project.launch()
@@ -110,7 +96,7 @@ def test_pythonpath(project: Project, tmp_path: Path) -> None:
 def test_virtual_environment_inside_the_repository(project: Project) -> None:
     """It is no source, and stays where it is."""
     write_code(project, "")
-    project.python = virtual_environment(project.root / "venv")
+    project.python = virtual_environment(project.root / "venv", sys.executable)
     site_packages = next((project.root / "venv").glob("lib/python*/site-packages"))
     (site_packages / "installed.py").write_text("")
     project.launch("modules=[installed]")

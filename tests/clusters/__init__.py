@@ -95,6 +95,19 @@ class Cluster:
             return "COMPLETED" if job["exit_code"] == 0 else "FAILED"
         return "FAILED" if job["state"] == "Error" else str(job["state"])
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let submitted jobs wait until the end of the block."""
+        hold, release = {
+            "slurm": [["scontrol", "update", "partitionname=main", f"state={state}"] for state in ("down", "up")],
+            "oar": [["oarnotify", option] for option in ("--Disable-all-queues", "--Enable-all-queues")],
+        }[self.launcher]
+        subprocess.run(hold, check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(release, check=True, capture_output=True)
+
     def sweep(self, app: App, *arguments: str) -> list[str]:
         """Sweep on this scheduler, wait for the jobs and return their states."""
         app.sweep(f"hydra/launcher={self.launcher}", *arguments)
