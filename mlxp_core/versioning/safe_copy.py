@@ -31,8 +31,8 @@ _LEFT_BEHIND = (
     "lfs.url",
     "lfs.storage",
 )
-# No hook runs, no monitor starts, and many files are written at once
-_CHECKOUT = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "checkout.workers=0")
+# No hook runs, no monitor starts
+_QUIETLY = ("core.hooksPath=/dev/null", "core.fsmonitor=false")
 # Files of Git LFS come out as the pointers that they are in the commit; they are filled in later.
 _NO_LFS = ("filter.lfs.smudge=", "filter.lfs.process=", "filter.lfs.required=false")
 _LFS_FILES = ":(top,attr:filter=lfs)"
@@ -112,11 +112,14 @@ def _problem(copy: Path, commit: str) -> str | None:
     try:
         if (copy / ".git" / "HEAD").read_text().strip() != commit:
             return "another commit is checked out"
-        with suppress(GitError):  # exit status 1: something differs, be it the times of a file alone
-            repository.git("diff-index", "--quiet", "--ignore-submodules=untracked", commit, "--")
-            return None
-        changed = repository.status().changed
-        return f"edited: {', '.join(map(printable, changed[:3]))}{', ...' * (len(changed) > 3)}" if changed else None
+        # git may note in the copy's index what it looked up: files as young as the index are read whole every time
+        answer = repository.git(
+            *("status", "--porcelain", "--no-renames", "--untracked-files=no", "--ignore-submodules=untracked", "-z"),
+            env={"GIT_OPTIONAL_LOCKS": "1"},
+            settings=_QUIETLY,
+        )
+        changed = [printable(entry[3:]) for entry in names_in(answer)]
+        return f"edited: {', '.join(changed[:3])}{', ...' * (len(changed) > 3)}" if changed else None
     except (OSError, GitError) as error:
         return str(error)
 
@@ -176,7 +179,7 @@ def _check_out(repository: Repository, commit: str, directory: Path) -> None:
             shutil.copyfile(source, git_directory / name)
     for key, value in _settings(repository):
         copy.git("config", "--add", key, value)
-    copy.git("checkout", "--quiet", "--detach", commit, settings=(*_CHECKOUT, *_NO_LFS))
+    copy.git("checkout", "--quiet", "--detach", commit, settings=(*_QUIETLY, *_NO_LFS, "checkout.workers=0"))
     _fill_in_lfs_files(repository, copy)
     if (directory / ".gitmodules").exists():
         _check_out_submodules(repository, copy)
