@@ -21,7 +21,7 @@ LAYERS = [
     {"mlxp_core.callbacks.hooks"},
     {"mlxp_core.versioning.settling"},
     {"mlxp_core.versioning.safe_copy", "mlxp_core.versioning.links", "mlxp_core.versioning.requirements"},
-    {"mlxp_core.versioning.changes", "mlxp_core.versioning.dialogue"},
+    {"mlxp_core.versioning.changes", "mlxp_core.versioning.dialogue", "mlxp_core.versioning.checkout"},
     {"mlxp_core.versioning.repository", "mlxp_core.versioning.version", "mlxp_core.versioning.source_roots"},
     {"mlxp_core.sweep", "mlxp_core.results"},
     {"mlxp_core.schedulers"},
