@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,16 +23,23 @@ class AppCommand:
     """The command that starts the application, up to its overrides.
 
     Attributes:
-        argv: interpreter, its options, the program, and Hydra's own options (--config-name, ...).
+        start: interpreter, its options, and the program.
+        hydra_options: Hydra's own options (--config-name, ...).
         cwd: where the application was started.
         environment: variables that the start depends on (PYTHONPATH).
         env_copy: variables that the user listed in hydra.job.env_copy, for a job that does not inherit them.
     """
 
-    argv: tuple[str, ...]
+    start: tuple[str, ...]
+    hydra_options: tuple[str, ...]
     cwd: Path
     environment: dict[str, str] = field(default_factory=dict)
     env_copy: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """All of it, up to the overrides."""
+        return (*self.start, *self.hydra_options)
 
 
 def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path) -> AppCommand:
@@ -55,7 +62,8 @@ def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path
         return text if os.path.normpath(moved(cwd) / text) == os.path.normpath(new) else str(new)
 
     return AppCommand(
-        argv=(sys.executable, *_program(sys.orig_argv, cwd, word), *_hydra_options(sys.argv[1:], word)),
+        start=(sys.executable, *_program(sys.orig_argv, cwd, word)),
+        hydra_options=tuple(_hydra_options(sys.argv[1:], word)),
         cwd=moved(cwd),
         environment=_variables(["PYTHONPATH"]),
         env_copy=_variables(config.hydra.job.env_copy),
@@ -63,18 +71,36 @@ def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path
 
 
 def same_command(command: AppCommand, overrides: Sequence[str]) -> list[str]:
-    """The words that start the application as it was started, with overrides added to its own."""
-    arguments = hydra_utils.get_args_parser().parse_intermixed_args(sys.argv[1:])
-    mode = ["--multirun"] if arguments.multirun else []
-    return [*command.argv, *mode, *arguments.overrides, *overrides]
+    """The words that started the application, with overrides added to its own.
+
+    Args:
+        command: how it is started; its program and paths stand for those of this process.
+        overrides: placed behind its last one, because Hydra 1.3 wants all of them in one place.
+    """
+    words = split_interpreter_options(sys.orig_argv[1:])[1]
+    program = 2 if words[0] == "-m" else 1
+    own = words[program:]  # not sys.argv, which the program may have changed, and will change again
+    given = hydra_utils.get_args_parser().parse_intermixed_args(sys.argv[1:])
+    moved = dict(zip(_hydra_options(sys.argv[1:], str), command.hydra_options, strict=True))
+    own = [_replaced(word, moved) for word in own]
+    last = given.overrides[-1] if given.overrides else None
+    place = len(own) - own[::-1].index(last) if last in own else len(own)
+    return [*command.start, *own[:place], *overrides, *own[place:]]
+
+
+def _replaced(word: str, moved: Mapping[str, str]) -> str:
+    """A word with the path in it moved: `conf`, `--config-dir=conf`."""
+    name, equals, value = word.rpartition("=")
+    return f"{name}{equals}{moved.get(value, value)}" if name.startswith("-") or not name else word
 
 
 def application_files() -> list[Path]:
-    """The file of the function under @hydra.main, and the program's own, as far as they are known."""
+    """The program's own file, and that of the function under @hydra.main, as far as they are known."""
     frame = _hydra_main()
     function = frame.f_locals.get("task_function") if frame else None
-    modules = [sys.modules.get(getattr(function, "__module__", "")), sys.modules["__main__"]]
-    return [Path(os.path.abspath(file)) for module in modules if (file := getattr(module, "__file__", None))]
+    modules = [sys.modules["__main__"], sys.modules.get(getattr(function, "__module__", ""))]
+    files = [os.path.abspath(file) for module in modules if (file := getattr(module, "__file__", None))]
+    return [Path(file) for file in dict.fromkeys(files)]
 
 
 def _variables(names: Sequence[str]) -> dict[str, str]:

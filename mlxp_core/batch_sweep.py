@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,14 +21,13 @@ from mlxp_core.errors import (
     SubmissionError,
     SubmissionUnknownError,
 )
-from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
+from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
 from mlxp_core.options import OAROptions, SLURMOptions
 from mlxp_core.run_directory import cannot_write
 from mlxp_core.run_info import now
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.sweep import Run, Sweep
 
-_INTERRUPTS = {*TERMINAL_SIGNALS, signal.SIGTERM}
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -58,7 +56,7 @@ class BatchSweep(Sweep):
         submitted = 0
         try:
             for run in runs:
-                with interrupts_blocked(_INTERRUPTS):  # so that each run is submitted and noted, or not submitted
+                with interrupts_blocked(ALL_SIGNALS):  # so that each run is submitted and noted, or not submitted
                     job_id, answer = self.scheduler.submit(run.job)
                     submitted += 1
                     self._record(run, job_id)

@@ -74,10 +74,22 @@ def run_command(
 def become(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
     """Replace this process by another program in the directory `cwd`; does not return."""
     log.debug("becoming %s", shlex.join(argv))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it may be closed
+            stream.flush()
     os.chdir(cwd)
     os.execve(argv[0], list(argv), dict(env))
+
+
+def first_environment() -> dict[str, str]:
+    """The variables that this process was started with, without what it set since; as far as the system tells."""
+    try:
+        entries = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+    except OSError:
+        entries = []
+    found = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    # setproctitle writes its titles over that memory
+    return found if os.environ.keys() & found.keys() >= {"PATH"} else dict(os.environ)
 
 
 def run_script(shell: str, script: Path, stdout: Path, stderr: Path, pid_file: Path, gpus: str | None) -> int:

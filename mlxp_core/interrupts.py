@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 # What a terminal sends to all programs in it
 TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
+ALL_SIGNALS = {*TERMINAL_SIGNALS, signal.SIGTERM}
 
 
 @contextmanager

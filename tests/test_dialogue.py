@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pexpect
@@ -217,6 +218,43 @@ def test_stopping_after_a_commit_says_so(project: Project) -> None:
     short = project.git("rev-parse", "--short", "HEAD")
     assert f"Nothing was launched. The changes were committed before: [main {short}] MLXP: Auto" in shown
     assert project.runs() == []
+
+
+def test_interrupted_while_committing(project: Project) -> None:
+    """A commit that git makes is noted; what was added is in it, and is not taken out of the index."""
+    hook = project.root / ".git" / "hooks" / "post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nsleep 1\n")
+    hook.chmod(0o755)
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    terminal.answer("a", WHICH)
+    terminal.answer("all", UNCOMMITTED)
+    terminal.child.sendline("a")
+    terminal.until("Committing changes....")
+    time.sleep(0.3)
+    terminal.child.sendcontrol("c")
+    status, shown = terminal.end()
+    assert status == 1
+    assert "Nothing was launched. The changes were committed before: [main" in shown
+    assert project.git("status", "--porcelain") == ""
+    assert project.git("show", "--name-only", "--format=").count("\n") == 1
+
+
+def test_the_index_is_locked_when_it_is_put_back(project: Project) -> None:
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    terminal.answer("a", WHICH)
+    terminal.answer("all", UNCOMMITTED)
+    lock = project.root / ".git" / "index.lock"
+    lock.touch()
+    terminal.child.sendcontrol("c")
+    status, shown = terminal.end()
+    lock.unlink()
+    assert status == 1
+    assert "Nothing was launched. Another git process is at work" in shown
+    assert "1 added files stay staged: 'git restore --staged' takes them back." in shown
+    assert "Traceback" not in shown
 
 
 def test_odd_names(project: Project) -> None:

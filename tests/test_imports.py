@@ -17,7 +17,7 @@ LAYERS = [
     {"hydra_plugins.mlxp.config"},
     {"mlxp_core.callbacks", "mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.run_end"},
     {"mlxp_core.callbacks.numbering", "mlxp_core.callbacks.versioning"},
-    {"mlxp_core.callbacks.recording"},
+    {"mlxp_core.callbacks.recording", "mlxp_core.callbacks.restart"},
     {"mlxp_core.callbacks.hooks"},
     {"mlxp_core.versioning.settling"},
     {"mlxp_core.versioning.safe_copy", "mlxp_core.versioning.links", "mlxp_core.versioning.requirements"},
@@ -32,7 +32,7 @@ LAYERS = [
     {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts"},
 ]
 KNOW_HYDRA = {
-    *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.versioning"),
+    *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
     *("sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
 }
 

@@ -26,7 +26,7 @@ def a_job(path: str = "/home/me/tutorial/logs/5", name: str | None = None, **env
     return Job(
         name=name,
         run=RunDirectory(Path(path), "metadata"),
-        app=AppCommand(("/home/me/.venv/bin/python", "-u", "main.py"), Path("/home/me/tutorial"), environment),
+        app=AppCommand(("/home/me/.venv/bin/python", "-u", "main.py"), (), Path("/home/me/tutorial"), environment),
         overrides=(("lr=0.001", "seed=1"), ("hydra/launcher=x",), ("hydra.mode=RUN", f"hydra.run.dir={path}")),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -157,6 +158,80 @@ def test_submodule_whose_commit_is_not_here(project: Project, tmp_path: Path) ->
     with pytest.raises(SafeCopyError, match=r"is recorded at commit 1111111111.*which is not on this machine"):
         copied(project)
     assert project.copies() == []
+
+
+def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path) -> None:
+    """A copy without a submodule, or of a sparse checkout, is not used when the work tree has the rest."""
+    library = Project(tmp_path / "library" / "code").create()
+    project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
+    project.commit()
+    project.git("submodule", "deinit", "-q", "library")
+    first = copied(project)
+    assert list((first / "library").iterdir()) == []
+    project.git("-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
+    second = copied(project)
+    assert (second / "library" / "code" / "main.py").exists()
+    project.git("sparse-checkout", "set", "--no-cone", "/tutorial/main.py", "/library")
+    third = copied(project)
+    assert (third / "library" / "code" / "main.py").exists()
+    assert not (third / "tutorial" / "conf").exists()
+    assert len({first, second, third, copied(project)}) == 3
+
+
+def test_gitlink_without_gitmodules(project: Project) -> None:
+    Project(project.root / "library" / "code").create()
+    project.commit()
+    copy = copied(project)
+    assert (copy / "library" / "code" / "main.py").exists()
+
+
+def test_files_that_are_never_what_git_would_commit(project: Project) -> None:
+    project.write("lines.txt", "")
+    (project.directory / "lines.txt").write_bytes(b"a\r\nb\r\n")
+    project.commit()
+    project.write("../.gitattributes", "*.txt text\n")
+    project.git("add", ".gitattributes")
+    project.git("commit", "-q", "-m", "attributes")
+    copy = copied(project)
+    assert (copy / "tutorial" / "lines.txt").read_bytes() == b"a\r\nb\r\n"
+    assert copied(project) == copy
+    (copy / "tutorial" / "lines.txt").write_bytes(b"a\r\nc\r\n")
+    assert copied(project) != copy
+
+
+def test_settings_that_hide_an_edit(project: Project) -> None:
+    project.git("config", "core.ignoreStat", "true")
+    project.git("config", "core.checkStat", "minimal")
+    copy = copied(project)
+    (copy / "tutorial" / "main.py").write_text("# edited\n")
+    assert copied(project) != copy
+
+
+def test_remains_of_others_stay(project: Project) -> None:
+    host = socket.gethostname()
+    place = copied(project).parent
+    for name, stays in (
+        (f".new-99999999-abcd@{host}", False),
+        (f".new-99999999-abcd@{host}2", True),
+        (f".new-{os.getpid()}-abcd@{host}", True),
+        (f".new-{host}", True),
+    ):
+        (place / name).mkdir()
+        project.write("answer.py", f"VALUE = '{name}'\n")
+        project.commit()
+        copied(project)
+        assert (place / name).exists() == stays
+
+
+def test_partial_clone(project: Project, tmp_path: Path) -> None:
+    """Contents that are not here are not fetched."""
+    project.git("config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--filter=blob:none", "--no-checkout", f"file://{project.root}", "clone")
+    clone = Project(tmp_path / "clone" / "tutorial")
+    clone.directory.mkdir()
+    with pytest.raises(SafeCopyError, match="cannot be made, nothing is left of it: "):
+        copied(clone, git(tmp_path / "clone", "rev-parse", "HEAD"))
+    assert clone.copies() == []
 
 
 @pytest.fixture

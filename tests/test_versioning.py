@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -177,7 +179,7 @@ def test_configuration_read_from_the_repository(project: Project) -> None:
     project.commit()
     result = project.run(*COPY, f"hydra.searchpath=['file://{project.directory}/more']")
     assert result.status == 1
-    assert f"The configuration in {project.directory}/more would be read from the repository" in result.stderr
+    assert f"The configuration in {project.directory}/more would be read from the repository, and not" in result.stderr
     result = project.run(*COPY, "--config-dir", str(project.directory / "more"))
     assert result.status == 0, result.text
 
@@ -233,6 +235,73 @@ def test_a_run_asks_nothing(project: Project) -> None:
     assert project.call("bash", str(run / "script.sh")).status == 0
     assert project.seen()[0]["answer"][0] == 1
     assert project.records()[0]["version_manager"]["uncommitted"] == "none"
+
+
+def test_launches_at_the_same_time(project: Project) -> None:
+    """Each runs all that it was launched with, whatever the others do to the index."""
+    project.write("extra.py", "VALUE = 7\n")
+    project.write("answer.py", "from extra import VALUE\n")
+    before = project.state()
+    arguments = [*COPY, *option(uncommitted="keep", untracked="add")]
+    command = [project.python, "main.py", *arguments]
+    processes = [subprocess.Popen(command, cwd=project.directory, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert [seen["answer"][0] for seen in project.seen()] == [7] * 4
+    assert len({record["version_manager"]["commit_hash"] for record in project.records()}) == 1
+    after = project.state()
+    assert (before.head, before.status, before.index) == (after.head, after.status, after.index)
+
+
+def test_a_program_that_calls_hydra_twice(project: Project) -> None:
+    text = (project.directory / "main.py").read_text()
+    project.write("main.py", text.replace("    main()\n", "    main()\n    main()\n"))
+    project.commit()
+    for mode in ([], ["-m", "x=1,2"]):
+        project.launch(*mode)
+    assert len(project.runs()) == 6
+    assert len(project.copies()) == 1
+    assert {record["version_manager"]["commit_hash"] for record in project.records()} == {project.head}
+
+
+def test_what_the_program_sets_before_hydra(project: Project) -> None:
+    """It is set again in the copy: paths of the repository do not come along, and nothing is said twice."""
+    text = (project.directory / "main.py").read_text()
+    project.write(
+        "main.py",
+        "import os, sys\nos.environ.setdefault('PROBE_ROOT', os.path.dirname(os.path.realpath(__file__)))\n"
+        "sys.argv.append('+new=1')\n" + text,
+    )
+    project.commit()
+    project.launch("-m", "x=1")
+    (seen,) = project.seen()
+    assert seen["environment"] == {"PROBE_ROOT": str(project.copies()[0] / "tutorial")}
+    assert seen["config"]["new"] == 1
+
+
+def test_closed_output(project: Project) -> None:
+    words = shlex.join([project.python, "main.py", *COPY])
+    for closed in (">&-", "2>&-", "<&-"):
+        result = project.call("sh", "-c", f"{words} {closed}")
+        assert result.status == 0, result.text
+
+
+def test_signed_commits_in_the_log(project: Project) -> None:
+    project.git("config", "log.showSignature", "true")
+    project.write("answer.py", "VALUE = 2\n")
+    project.launch(*option(uncommitted="keep"))
+    assert project.seen()[0]["answer"][0] == 2
+
+
+def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> None:
+    """They are told and recorded, and are no change."""
+    library = Project(tmp_path / "library" / "code", environment=project.environment).create()
+    project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
+    project.commit()
+    (project.root / "library" / "notes.txt").write_text("")
+    result = project.launch(*option(uncommitted="refuse", untracked="refuse"))
+    assert "Careful: the submodule library has untracked files, which are not in its commit." in result.stdout
+    version = project.records()[0]["version_manager"]
+    assert (version["uncommitted"], version["untracked"]) == ("none", ["library/"])
 
 
 def test_links(project: Project) -> None:

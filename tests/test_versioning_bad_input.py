@@ -102,18 +102,44 @@ def dirty_submodule(project: Project) -> str:
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.commit()
     (project.root / "library" / "code" / "answer.py").write_text("VALUE = 9\n")
-    return "The submodule library has changes of its own"
+    return "library in {root} cannot be committed, because it has changes of its own: commit them in the submodule."
 
 
 def embedded_repository(project: Project) -> str:
     Project(project.root / "nested" / "code", environment=project.environment).create()
-    return "nested/ in {root} is a git repository of its own, whose files cannot be added here"
+    project.write("../stuff/file.txt", "")
+    shutil.move(project.root / "nested", project.root / "stuff" / "nested")
+    return "stuff/nested/ in {root} is a git repository of its own, whose files cannot be added here"
+
+
+def hidden_submodule_commit(project: Project) -> str:
+    """A setting hides what the submodule's work tree holds."""
+    dirty_submodule(project)
+    project.git("config", "submodule.library.ignore", "all")
+    return "cannot be committed, because it has changes of its own"
+
+
+def overlooked_change(project: Project) -> str:
+    project.git("update-index", "--skip-worktree", "tutorial/conf/config.yaml")
+    project.write("conf/config.yaml", "x: 2\naction: null\n")
+    return "tutorial/conf/config.yaml in {root} cannot be committed, because git was told to overlook it"
+
+
+def one_file_cannot_be_added(project: Project) -> str:
+    project.git("config", "core.autocrlf", "input")
+    project.git("config", "core.safecrlf", "true")
+    for number in range(400):
+        project.write(f"a{number}.txt", "")
+    (project.directory / "z.txt").write_bytes(b"a\r\n")
+    project.write("answer.py", "VALUE = 2\n")
+    return "'git add' failed in {root}: fatal: CRLF would be replaced by LF in tutorial/z.txt"
 
 
 @pytest.mark.parametrize("option_", ["commit", "keep"])
 @pytest.mark.parametrize(
     "prepare",
     [
+        *(hidden_submodule_commit, overlooked_change, one_file_cannot_be_added),
         *(merging, merged_and_not_committed, rebasing, no_user_name, parent_is_a_file, application_is_ignored),
         *(parent_holds_code, dirty_submodule, embedded_repository, hook_refuses),
     ],
@@ -131,7 +157,11 @@ def test_the_repository_is_in_no_state_for_it(
 
 def test_no_repository(app: App) -> None:
     project = Project(app.directory, environment=app.environment)
-    refused(project, project.run(*COPY), "mlxp_versioning needs the application in a git repository ('git rev-parse'")
+    refused(
+        project,
+        project.run(*COPY),
+        "/app is in no git repository, which mlxp_versioning needs: make one with 'git init'",
+    )
 
 
 def test_no_commit(project: Project) -> None:
@@ -151,6 +181,38 @@ def test_untracked_application(project: Project) -> None:
     message = "main.py is not in the commit, so it would not be in the safe copy"
     refused(project, project.run(*COPY, *option(untracked="ignore")), message)
     project.launch(*option(untracked="add", uncommitted="keep"))
+
+
+def test_untracked_start_script(project: Project) -> None:
+    project.write("conf/__init__.py", "")
+    project.commit()
+    project.write("go.py", "from main import main; main()")
+    result = project.run(*COPY, *option(untracked="ignore"), program=("go.py",))
+    refused(project, result, "tutorial/go.py is not in the commit, so it would not be in the safe copy")
+
+
+def test_untracked_configuration(project: Project) -> None:
+    project.write("more/y.yaml", "")
+    result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore"))
+    assert result.status == 1
+    assert "tutorial/more is not in the commit, so it is not in the safe copy: add it to git." in result.stderr
+    assert project.runs() == []
+
+
+def test_the_program_would_still_run_from_the_repository(project: Project) -> None:
+    """A link by its absolute path, and a module whose package is the repository itself."""
+    (project.directory / "link.py").symlink_to(project.directory / "main.py")
+    project.write("../__init__.py", "")
+    project.commit()
+    (project.root.parent / "package").symlink_to(project.root)
+    outside = Project(project.root.parent, environment=project.environment)
+    for result in (
+        project.run(*COPY, program=("link.py",)),
+        outside.run(*COPY, program=("-m", "package.tutorial.main"), env={"PYTHONPATH": str(project.directory)}),
+    ):
+        assert result.status == 1
+        assert "main.py would run from the repository, and not from its safe copy: start it from inside" in result.text
+    assert project.runs() == outside.runs() == []
 
 
 def test_values(project: Project) -> None:

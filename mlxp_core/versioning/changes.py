@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.errors import GitError
-from mlxp_core.versioning.repository import Repository, in_batches, literally, printable
+from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
+from mlxp_core.versioning.repository import Repository, literally, printable
 
 COMMIT_MESSAGE = "MLXP: Automatically committing all changes"
+# How long another git process may keep the index to itself
+_PATIENCE_S = 5
 _KEEP_MESSAGE = "MLXP: Keeping uncommitted changes for one launch"
 
 
@@ -27,7 +31,7 @@ class Staging:
         self._index = repository.git_path("index")
         self._before = self._after = b""
         self._before_ns = 0
-        self._staged: list[str] = []
+        self.paths: list[str] = []
 
     def add(self, paths: Sequence[str]) -> None:
         """Stage untracked paths.
@@ -35,37 +39,76 @@ class Staging:
         Raises:
             GitError: git does not take them, or one is a repository of its own.
         """
-        for path in paths:
-            if (self._repository.root / path / ".git").exists():
-                raise GitError(
-                    f"{printable(path)} in {self._repository.root} is a git repository of its own, whose files cannot "
-                    "be added here: make it a submodule (git submodule add), or ignore it."
-                )
-        if not self._staged and self._index.exists():
-            self._before, self._before_ns = self._index.read_bytes(), self._index.stat().st_mtime_ns
-        for some in in_batches(paths):
-            self._repository.git("add", "--", *map(literally, some))
-        self._staged += paths
-        self._after = self._index.read_bytes()
+        check_addable(self._repository, paths)
+        with interrupts_blocked(ALL_SIGNALS):
+            if not self.paths and self._index.exists():
+                self._before, self._before_ns = self._index.read_bytes(), self._index.stat().st_mtime_ns
+            self.paths += paths
+            try:
+                _with_paths(self._repository, ["add"], paths)
+            finally:
+                self._after = self._index.read_bytes()
 
     def undo(self) -> None:
-        """Take back what was staged; what others staged meanwhile stays."""
-        if not self._staged:
+        """Take back what was staged; what others staged meanwhile stays.
+
+        Raises:
+            GitError: another git process keeps the index to itself.
+        """
+        if not self.paths:
             return
-        if self._before and self._index.read_bytes() == self._after:
-            lock = self._index.with_name("index.lock")  # git's own way to write it whole, one at a time
-            with lock.open("xb") as file:
-                file.write(self._before)
-            _set_time(lock, self._before_ns)
-            lock.replace(self._index)
-        else:
-            for some in in_batches(self._staged):
-                self._repository.git("rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", *map(literally, some))
-        self.settle()
+        with interrupts_blocked(ALL_SIGNALS):
+            if self._before and self._index.read_bytes() == self._after:
+                self._put_back()
+            else:
+                _with_paths(self._repository, ["rm", "-r", "-q", "--cached", "--ignore-unmatch"], self.paths)
+            self.settle()
+
+    def _put_back(self) -> None:
+        lock = self._index.with_name("index.lock")  # git's own way to write it whole, one at a time
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                with lock.open("xb") as file:
+                    file.write(self._before)
+                break
+            except FileExistsError:
+                if time.monotonic() > end:
+                    raise GitError(
+                        f"Another git process is at work in {self._repository.root} ({lock} exists), so "
+                        f"{len(self.paths)} added files stay staged: 'git restore --staged' takes them back."
+                    ) from None
+                time.sleep(0.1)
+        _set_time(lock, self._before_ns)
+        lock.replace(self._index)
 
     def settle(self) -> None:
         """What was staged stays so, or is committed: there is nothing to undo any more."""
-        self._staged = []
+        self.paths = []
+
+
+def check_addable(repository: Repository, paths: Sequence[str]) -> None:
+    """Make sure that untracked paths are files that a commit can hold.
+
+    Raises:
+        GitError: one is, or holds, a repository of its own, of which a commit would hold the name alone.
+    """
+    nested = [path for path in repository.untracked_files(paths) if path.endswith("/")]
+    if nested:
+        raise GitError(
+            f"{printable(nested[0])} in {repository.root} is a git repository of its own, whose files cannot be added "
+            "here: make it a submodule (git submodule add), or ignore it."
+        )
+
+
+def _with_paths(
+    repository: Repository, command: Sequence[str], paths: Sequence[str], env: Mapping[str, str] | None = None
+) -> None:
+    """Run a git command with any number of paths, which reads the index and writes it once."""
+    with tempfile.NamedTemporaryFile(prefix="mlxp-") as file:
+        file.write(b"\0".join(os.fsencode(literally(path)) for path in paths))
+        file.flush()
+        repository.git(*command, f"--pathspec-from-file={file.name}", "--pathspec-file-nul", env=env)
 
 
 def _set_time(index: Path, time_ns: int) -> None:
@@ -102,8 +145,8 @@ def commit_all(repository: Repository) -> str:
     return os.fsdecode(repository.git("commit", "--all", "--message", COMMIT_MESSAGE)).strip()
 
 
-def keep_changes(repository: Repository, head: str) -> str:
-    """Make a commit of all changes of tracked files that no branch knows; return its full hash.
+def keep_changes(repository: Repository, head: str, added: Sequence[str] = ()) -> str:
+    """Make a commit that no branch knows, of all changes of tracked files and of untracked ones to add; its full hash.
 
     It is made from a copy of the index. Its date is that of its parent, so that the same changes are the same commit,
     and find the same safe copy, when they are launched again.
@@ -112,13 +155,16 @@ def keep_changes(repository: Repository, head: str) -> str:
         GitError: git refused.
     """
     index = repository.git_path("index")
-    date = os.fsdecode(repository.git("show", "--no-patch", "--format=%cI", head)).strip()
+    unsigned = ["log.showSignature=false"]
+    date = os.fsdecode(repository.git("show", "--no-patch", "--format=%cI", head, settings=unsigned)).strip()
     with tempfile.TemporaryDirectory(prefix="mlxp-") as directory:
         copy = Path(directory, "index")
         copy.write_bytes(index.read_bytes())
         _set_time(copy, index.stat().st_mtime_ns)
         env = {"GIT_INDEX_FILE": str(copy), "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         repository.git("add", "--update", env=env)
+        if added:
+            _with_paths(repository, ["add"], added, env)
         tree = os.fsdecode(repository.git("write-tree", env=env)).strip()
         answer = repository.git("commit-tree", tree, "-p", head, "-m", _KEEP_MESSAGE, env=env)
     return os.fsdecode(answer).strip()

@@ -14,21 +14,16 @@ from pathlib import Path
 from mlxp_core.errors import GitError, SafeCopyError
 from mlxp_core.versioning.repository import Repository, names_in, printable
 
-# No hook runs, no monitor starts
-QUIETLY = ("core.hooksPath=/dev/null", "core.fsmonitor=false")
-# Settings of the user's repository that decide what its files look like; all others stay behind, its remotes first.
-_SECTIONS = ("core.", "filter.", "lfs.")
-_LEFT_BEHIND = (
-    "core.bare",
-    "core.worktree",
-    "core.fsmonitor",
-    "core.hookspath",
-    "core.untrackedcache",
-    "lfs.url",
-    "lfs.storage",
-)
+# No hook runs, no monitor starts, and files are looked at
+QUIETLY = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.ignoreStat=false", "core.checkStat=default")
+# Settings that decide what files look like; all others stay behind, the remotes first.
+_SETTINGS = {
+    *("core.autocrlf", "core.eol", "core.symlinks", "core.filemode", "core.attributesfile", "core.ignorecase"),
+    *("core.precomposeunicode", "core.sparsecheckout", "core.sparsecheckoutcone"),
+}
 # Files of Git LFS come out as the pointers that they are in the commit; they are filled in later.
 _NO_LFS = ("filter.lfs.smudge=", "filter.lfs.process=", "filter.lfs.required=false")
+_SPARSE = "info/sparse-checkout"
 _LFS_FILES = ":(top,attr:filter=lfs)"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -45,7 +40,7 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
     for source, name in (
         (common / "shallow", "shallow"),
         (common / "info" / "attributes", "info/attributes"),
-        (repository.git_path("info/sparse-checkout"), "info/sparse-checkout"),
+        (repository.git_path(_SPARSE), _SPARSE),
     ):
         if source.exists():
             shutil.copyfile(source, git_directory / name)
@@ -53,8 +48,42 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
         copy.git("config", "--add", key, value)
     copy.git("checkout", "--quiet", "--detach", commit, settings=(*QUIETLY, *_NO_LFS, "checkout.workers=0"))
     _fill_in_lfs_files(repository, copy)
-    if (directory / ".gitmodules").exists():
-        _check_out_submodules(repository, copy)
+    for name, recorded in submodules(repository, commit):
+        submodule = Repository(repository.root / name)
+        if not submodule.holds(recorded):
+            raise SafeCopyError(
+                f"The submodule {printable(name)} is recorded at commit {recorded}, which is not on this machine: run "
+                f"'git submodule update --init' in {repository.root}."
+            )
+        check_out(submodule, recorded, directory / name)
+
+
+def description(repository: Repository, commit: str) -> str:
+    """What a checkout of a commit depends on besides the commit, as text: sparse patterns, and the submodules there."""
+    lines = []
+    if dict(_settings(repository)).get("core.sparsecheckout") == "true":
+        patterns = repository.git_path(_SPARSE)
+        lines.append(patterns.read_text(errors="replace") if patterns.exists() else "")
+    for name, recorded in submodules(repository, commit):
+        inner = description(Repository(repository.root / name), recorded)
+        lines += [f"submodule {printable(name)}", *(f"  {line}" for line in inner.splitlines())]
+    return "\n".join(lines)
+
+
+def submodules(repository: Repository, commit: str) -> list[tuple[str, str]]:
+    """The submodules that the user's work tree has, and the commits that are recorded for them."""
+    entries = names_in(repository.git("ls-files", "--stage", "-z"))
+    names = [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]
+    there = [name for name in names if (repository.root / name / ".git").exists()]
+    if not there:
+        return []
+    recorded = []
+    for entry in names_in(repository.git("ls-tree", "-z", "--full-tree", commit, "--", *there)):
+        details, _, name = entry.partition("\t")
+        mode, _, content = details.split(" ")
+        if mode == "160000":
+            recorded.append((name, content))
+    return recorded
 
 
 def _alternate(path: bytes) -> bytes:
@@ -68,13 +97,11 @@ def _alternate(path: bytes) -> bytes:
 
 
 def _settings(repository: Repository) -> Iterator[tuple[str, str]]:
-    """The settings of the repository itself that decide what its files look like."""
-    for scope in ("local", "worktree"):
-        with suppress(GitError):  # --worktree is an error where there are several work trees and no such settings
-            for entry in names_in(repository.git("config", f"--{scope}", "--includes", "--list", "-z")):
-                key, _, value = entry.partition("\n")
-                if key.startswith(_SECTIONS) and key not in _LEFT_BEHIND:
-                    yield key, value
+    """Those settings as they hold in the repository, whichever file they come from (a later one wins)."""
+    for entry in names_in(repository.git("config", "--includes", "--list", "-z")):
+        key, _, value = entry.partition("\n")
+        if key in _SETTINGS or (key.startswith(("filter.", "lfs.")) and key not in ("lfs.url", "lfs.storage")):
+            yield key, value
 
 
 def _fill_in_lfs_files(repository: Repository, copy: Repository) -> None:
@@ -111,23 +138,3 @@ def _is_pointer(file: Path) -> bool:
         return False
     with file.open("rb") as content:
         return content.read(len(_LFS_POINTER)) == _LFS_POINTER
-
-
-def _check_out_submodules(repository: Repository, copy: Repository) -> None:
-    """Check out the submodules that the user's work tree has, at their recorded commits.
-
-    Raises:
-        SafeCopyError: a recorded commit is not on this machine.
-    """
-    for entry in names_in(copy.git("ls-files", "--stage", "-z")):
-        details, _, name = entry.partition("\t")
-        mode, commit, _ = details.split(" ")
-        if mode != "160000" or not (repository.root / name / ".git").exists():
-            continue
-        submodule = Repository(repository.root / name)
-        if not submodule.holds(commit):
-            raise SafeCopyError(
-                f"The submodule {printable(name)} is recorded at commit {commit}, which is not on this machine: run "
-                f"'git submodule update --init' in {repository.root}."
-            )
-        check_out(submodule, commit, copy.root / name)

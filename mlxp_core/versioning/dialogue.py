@@ -29,7 +29,9 @@ def has_terminal() -> bool:
 def ask_untracked(repository: Repository, status: Status) -> str:
     """What to do with untracked files: `a` add, `b` check again, `c` ignore."""
     console.say("There are untracked files in the repository:\n")
-    _list([f"{printable(path)} ({_size(repository, path)})" for path in status.untracked[:_SHOWN]], status.untracked)
+    shown = status.untracked[:_SHOWN]
+    files = repository.untracked_files(shown) if any(path.endswith("/") for path in shown) else shown
+    _list([f"{printable(path)} ({_size(repository.root, path, files)})" for path in shown], status.untracked)
     console.say(
         "How would you like to handle untracked files? (a/b/c)\n\n"
         "a: Add untracked files directly from here?\n"
@@ -101,11 +103,12 @@ def _list(lines: Sequence[str], everything: Sequence[str]) -> None:
     console.say("\n".join([*lines, *([f"... and {more} more"] if more else []), ""]))
 
 
-def _size(repository: Repository, path: str) -> str:
+def _size(root: Path, path: str, files: Sequence[str]) -> str:
+    """A file's size; of a directory, how many of the files are in it too."""
     if not path.endswith("/"):
-        return _shown_size(_bytes([repository.root / path]))
-    files = [repository.root / file for file in repository.untracked_files([path])]
-    return f"{console.count(files, 'file')}, {_shown_size(_bytes(files))}"
+        return _shown_size(_bytes([root / path]))
+    inside = [root / file for file in files if file.startswith(path)]
+    return f"{console.count(inside, 'file')}, {_shown_size(_bytes(inside))}"
 
 
 def _bytes(files: Sequence[Path]) -> int:

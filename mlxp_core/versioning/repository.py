@@ -11,16 +11,18 @@ from pathlib import Path
 
 from mlxp_core.errors import CommandNotFoundError, GitError
 
-# Variables that name another repository than the one in which git is started (git rev-parse --local-env-vars); a git
-# hook or alias that starts the application sets some.
+# Variables that name another repository than the one in which git is started (git rev-parse --local-env-vars; a git
+# hook or alias that starts the application sets some), or give pathspecs another meaning
 _LOCAL_VARIABLES = (
-    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE"),
-    *("GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE"),
-    "GIT_COMMON_DIR",
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE"),
+    *("GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
+    *("GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR"),
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
 )
 # Lines of an error of git's that are shown
-_SHOWN_LINES = 3
+_SHOWN_LINES = 5
+_SUBMODULE = "it has changes of its own: commit them in the submodule"
+_OVERLOOKED = "git was told to overlook it: git update-index --no-assume-unchanged --no-skip-worktree"
 # Files in git's directory that say what is under way
 _UNDER_WAY = {
     "MERGE_HEAD": "a merge",
@@ -40,14 +42,16 @@ class Status:
         branch: None when HEAD is detached.
         changed: tracked paths that differ, staged ones included.
         untracked: paths that git does not know and was not told to ignore; whole directories end in `/`.
-        submodules: those of `changed` that hold changes of their own, which no commit here can hold.
+        stuck: those of `changed` that no commit here can hold, and why.
+        unseen: submodules with untracked files in them.
     """
 
     commit: str
     branch: str | None
     changed: tuple[str, ...]
     untracked: tuple[str, ...]
-    submodules: tuple[str, ...]
+    stuck: dict[str, str]
+    unseen: tuple[str, ...]
 
 
 class Repository:
@@ -71,9 +75,11 @@ class Repository:
         try:
             root = run_git(directory, "rev-parse", "--show-toplevel")
         except GitError as error:
+            if "not a git repository" not in str(error):  # owned by another user, say: git tells what to do
+                raise
             raise GitError(
-                f"mlxp_versioning needs the application in a git repository ({error}): make one with 'git init', "
-                "'git add' and 'git commit', or leave the callback out."
+                f"{directory} is in no git repository, which mlxp_versioning needs: make one with 'git init', 'git "
+                "add' and 'git commit', or leave the callback out."
             ) from error
         return cls(Path(_path(root)))
 
@@ -101,19 +107,23 @@ class Repository:
             GitError: there is no commit yet, or a merge is under way.
         """
         commit = branch = None
-        changed, untracked, submodules = [], [], []
-        answer = self.git("status", "--porcelain=v2", "--branch", "--no-renames", "--untracked-files=normal", "-z")
-        for entry in names_in(answer):
+        changed, untracked, unseen = [], [], []
+        stuck = {path: _OVERLOOKED for path in self._overlooked()}
+        options = ("--no-renames", "--untracked-files=normal", "--ignore-submodules=none", "-z")
+        for entry in names_in(self.git("status", "--porcelain=v2", "--branch", *options)):
             kind, _, rest = entry.partition(" ")
             if entry.startswith("# branch.oid "):
                 commit = entry.split(" ", 2)[2]
             elif entry.startswith("# branch.head "):
                 branch = entry.split(" ", 2)[2]
             elif kind == "1":  # XY, submodule state, 3 modes, 2 hashes, path: see git-status(1)
-                _, state, *_, path = rest.split(" ", 7)
+                states, submodule, *_, path = rest.split(" ", 7)
+                if submodule == "S..U" and states[0] == ".":
+                    unseen.append(path)
+                    continue
                 changed.append(path)
-                if state.startswith("S") and state[2:] != "..":
-                    submodules.append(path)
+                if submodule[2] == "M":
+                    stuck[path] = _SUBMODULE
             elif kind == "u":
                 raise GitError(
                     f"{self.root} has unmerged files ({printable(rest.split(' ', 9)[9])}): finish the merge."
@@ -125,20 +135,38 @@ class Repository:
         for name, what in _UNDER_WAY.items():
             if (self._git_directory / name).exists():
                 raise GitError(f"In {self.root} {what} is under way: finish or abort it, then launch again.")
-        return Status(
-            commit, None if branch == "(detached)" else branch, tuple(changed), tuple(untracked), tuple(submodules)
-        )
+        changed += [path for path in stuck if path not in changed]
+        branch = None if branch == "(detached)" else branch
+        return Status(commit, branch, tuple(changed), tuple(untracked), stuck, tuple(unseen))
+
+    def _overlooked(self) -> list[str]:
+        """Files that differ from the index although git was told not to look (assume-unchanged, skip-worktree)."""
+        flagged = [
+            entry[2:] for entry in names_in(self.git("ls-files", "-v", "-z")) if entry[0] == "S" or entry[0].islower()
+        ]
+        there = [path for path in flagged if (self.root / path).is_file()]
+        if not there:
+            return []
+        staged = {}
+        for entry in names_in(self.git("ls-files", "--stage", "-z")):
+            details, _, path = entry.partition("\t")
+            staged[path] = details.split(" ")[1]
+        found = []
+        for some in in_batches(there):
+            hashes = self.git("hash-object", "--", *some).decode().split()
+            found += [path for path, content in zip(some, hashes, strict=True) if content != staged[path]]
+        return found
 
     @cached_property
     def _git_directory(self) -> Path:
         return self.root / _path(self.git("rev-parse", "--git-dir"))
 
     def untracked_files(self, paths: Sequence[str]) -> list[str]:
-        """The single files behind untracked paths, as `git add` would add them."""
-        found = []
-        for some in in_batches(paths):
-            found += names_in(self.git("ls-files", "--others", "--exclude-standard", "-z", "--", *map(literally, some)))
-        return found
+        """The single files behind untracked paths, as `git add` would add them; a repository in one ends in `/`."""
+        whole = set(paths)
+        folders = tuple(path for path in paths if path.endswith("/"))
+        found = names_in(self.git("ls-files", "--others", "--exclude-standard", "-z"))
+        return [path for path in found if path in whole or path.startswith(folders)]
 
     def tracked_files(self, pathspec: str) -> list[str]:
         """The tracked files that a pathspec chooses."""
@@ -189,7 +217,8 @@ def run_git(
             env={**quiet, **(env or {})},
         )
     if status != 0:
-        said = (stderr if isinstance(stderr, str) else os.fsdecode(stderr)).strip().splitlines()
+        texts = [text if isinstance(text, str) else os.fsdecode(text) for text in (stderr, stdout)]
+        said = (texts[0].strip() or texts[1].strip()).splitlines()
         shown = [
             *said[:_SHOWN_LINES],
             *([f"... and {len(said) - _SHOWN_LINES} lines more"] * (len(said) > _SHOWN_LINES)),

@@ -15,10 +15,11 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.errors import GitError, OptionError, SafeCopyError
 from mlxp_core.run_directory import cannot_write, check_writable, write_whole
-from mlxp_core.versioning.checkout import QUIETLY, check_out
+from mlxp_core.versioning.checkout import QUIETLY, check_out, description
 from mlxp_core.versioning.repository import Repository, literally, names_in, printable
 
 _NEW = ".new-"
+_DESCRIPTION = ".git/mlxp-description"
 # Less is a full disk; how much a copy needs is known when it is made
 _ROOM_BYTES = 1_000_000
 
@@ -71,7 +72,7 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
             console.say(f"Creating a copy of the repository at {candidate}\n")
             _make(repository, commit, candidate)
             return candidate
-        problem = _problem(candidate, commit)
+        problem = _problem(candidate, repository, commit)
         if problem is None:
             console.say(f"Using the copy of the repository at {candidate}\n")
             return candidate
@@ -87,22 +88,32 @@ def _names(path: Path) -> Iterator[Path]:
         number += 1
 
 
-def _problem(copy: Path, commit: str) -> str | None:
-    """Why the tracked files of a copy are not those of the commit; None when they are."""
-    repository = Repository(copy)
+def _problem(copy: Path, repository: Repository, commit: str) -> str | None:
+    """Why a copy is not what a new one would be; None when it is."""
     try:
         if (copy / ".git" / "HEAD").read_text().strip() != commit:
             return "another commit is checked out"
-        # git may note in the copy's index what it looked up: files as young as the index are read whole every time
-        answer = repository.git(
-            *("status", "--porcelain", "--no-renames", "--untracked-files=no", "--ignore-submodules=untracked", "-z"),
-            env={"GIT_OPTIONAL_LOCKS": "1"},
-            settings=QUIETLY,
-        )
-        changed = [printable(entry[3:]) for entry in names_in(answer)]
-        return f"edited: {', '.join(changed[:3])}{', ...' * (len(changed) > 3)}" if changed else None
+        if (copy / _DESCRIPTION).read_text() != description(repository, commit):
+            return "it was made of other submodules, or of another sparse checkout"
+        edited = [printable(name) for name in _edited(Repository(copy), commit)]
+        return f"edited: {', '.join(edited[:3])}{', ...' * (len(edited) > 3)}" if edited else None
     except (OSError, GitError) as error:
         return str(error)
+
+
+def _edited(copy: Repository, commit: str) -> Iterator[str]:
+    """The tracked files of a copy that are not as the commit has them."""
+    # git may note in the copy's index what it looked up: files as young as the index are read whole every time
+    options = ("--no-renames", "--untracked-files=no", "--ignore-submodules=untracked", "-z")
+    env = {"GIT_OPTIONAL_LOCKS": "1"}
+    for entry in names_in(copy.git("status", "--porcelain=v2", *options, env=env, settings=QUIETLY)):
+        kind, states, *rest = entry.split(" ", 8)
+        submodule, _, mode, mode_there, *_, name = rest
+        only_content = kind == "1" and states == ".M" and submodule == "N..." and mode == mode_there != "120000"
+        # Some files are never what git would commit, by their line endings or filters, and are right all the same
+        if only_content and copy.git("cat-file", "--filters", f"{commit}:{name}") == (copy.root / name).read_bytes():
+            continue
+        yield name
 
 
 def _make(repository: Repository, commit: str, path: Path) -> None:
@@ -111,11 +122,12 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         write_whole(parent / ".gitignore", "*\n")
         _remove_remains(parent)
-        temporary = parent / f"{_NEW}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = parent / f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()}"
         try:
             check_out(repository, commit, temporary)
-            if (problem := _problem(temporary, commit)) is not None:
-                raise GitError(f"git left it incomplete ({problem})")
+            (temporary / _DESCRIPTION).write_text(description(repository, commit))
+            if (problem := _problem(temporary, repository, commit)) is not None:
+                raise GitError(f"git did not write all files ({problem}); does a partial clone lack their contents?")
             try:
                 temporary.rename(path)
             except OSError:
@@ -132,10 +144,13 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
 
 def _remove_remains(parent: Path) -> None:
     """Remove what processes of this machine that were killed left half-made."""
-    for path in parent.glob(f"{_NEW}{socket.gethostname()}-*"):
-        pid = int(path.name.removeprefix(f"{_NEW}{socket.gethostname()}-").partition("-")[0])
+    for path in parent.glob(f"{_NEW}*"):
+        process, _, host = path.name.removeprefix(_NEW).partition("@")
+        pid = process.partition("-")[0]
+        if host != socket.gethostname() or not pid.isdecimal():
+            continue
         try:
-            os.kill(pid, 0)
+            os.kill(int(pid), 0)
         except ProcessLookupError:
             shutil.rmtree(path, ignore_errors=True)
         except PermissionError:  # another user's process

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.errors import GitError, LaunchInterruptedError, MlxpError, NoAnswerError
-from mlxp_core.interrupts import all_signals_interrupt
+from mlxp_core.interrupts import ALL_SIGNALS, all_signals_interrupt, interrupts_blocked
 from mlxp_core.versioning import changes, dialogue
 from mlxp_core.versioning.links import check_links, make_links
 from mlxp_core.versioning.repository import Repository, Status, literally, printable
@@ -14,43 +16,56 @@ from mlxp_core.versioning.requirements import requirements
 from mlxp_core.versioning.safe_copy import check_place, copy_path, safe_copy
 from mlxp_core.versioning.version import CHOICES, Version, VersioningOptions, one_of, option
 
+# Untracked names that each run's record holds
+_RECORDED = 1_000
 
-def settle_version(options: VersioningOptions, repository: Repository, app_file: Path) -> Version:
+
+def settle_version(options: VersioningOptions, repository: Repository, app_files: Sequence[Path]) -> Version:
     """Ask what the options leave open, and make or find the safe copy.
 
     Args:
-        app_file: the application's own file, in the repository.
+        app_files: the application's own files, without symbolic links in their directories.
 
     Raises:
         MlxpError: nothing was changed, or the message says what (a commit that the user asked for).
     """
-    settling = _Settling(options, repository, app_file)
+    settling = _Settling(options, repository, app_files)
     with all_signals_interrupt():
         try:
             return settling.version()
         except KeyboardInterrupt:
-            settling.staging.undo()
-            raise LaunchInterruptedError(f"\nInterrupted. Nothing was launched.{settling.made}") from None
+            raise LaunchInterruptedError(f"\nInterrupted. Nothing was launched.{settling.take_back()}") from None
         except MlxpError as error:
-            settling.staging.undo()
-            raise type(error)(f"{error}{settling.made}") from error
+            raise type(error)(f"{error}{settling.take_back()}") from error
 
 
 class _Settling:
     """One way through the questions."""
 
-    def __init__(self, options: VersioningOptions, repository: Repository, app_file: Path) -> None:
+    def __init__(self, options: VersioningOptions, repository: Repository, app_files: Sequence[Path]) -> None:
         self.options = options
         self.repository = repository
-        self.app_file = app_file
+        names = [file.relative_to(repository.root) for file in app_files if file.is_relative_to(repository.root)]
+        self.app_files = [str(name) for name in names]
         self.staging = changes.Staging(repository)
+        self.added: list[str] = []  # untracked files that go into a commit for this launch alone
         self.made = ""  # what must be said when the launch stops
+
+    def take_back(self) -> str:
+        """Leave the repository as it was; what cannot be taken back, as a sentence."""
+        try:
+            self.staging.undo()
+        except GitError as error:
+            return f" {error}{self.made}"
+        return self.made
 
     def version(self) -> Version:
         status = self.repository.status()
         self._check(status)
+        for path in status.unseen:
+            console.say(f"Careful: the submodule {printable(path)} has untracked files, which are not in its commit.\n")
         status = self._untracked(status)
-        untracked = [printable(path) for path in status.untracked]
+        untracked = _recorded([*status.untracked, *(f"{path}/" for path in status.unseen)])
         status, uncommitted, commit = self._uncommitted(status)
         copy = self._copy(commit)
         code = copy or self.repository.root
@@ -72,10 +87,11 @@ class _Settling:
         check_links(self.repository, options.links)
         if options.run_from != "repository":
             check_place(self.repository, options.parent_work_dir)
-        if options.run_from == "copy" and not self.repository.tracked_files(literally(self._app_name)):
-            added = options.untracked in ("ask", "add") and self.repository.untracked_files([self._app_name])
-            if not added:
-                raise self._not_in_copy()
+        for name in self.app_files if options.run_from == "copy" else []:
+            if not self.repository.tracked_files(literally(name)):
+                can_be_added = options.untracked in ("ask", "add") and self.repository.untracked_files([name])
+                if not can_be_added:
+                    raise self._not_in_copy(name)
         if options.uncommitted == "commit" or (options.uncommitted == "keep" and status.changed):
             changes.check_identity(self.repository)
         changed = status.changed + (status.untracked if options.untracked == "add" else ())
@@ -111,6 +127,10 @@ class _Settling:
             else:
                 for warning in dialogue.doubts(self.repository, status.untracked):
                     console.say(f"Careful: {warning}")
+                if self.options.uncommitted == "keep":  # the index, which others may be using, is left alone
+                    changes.check_addable(self.repository, status.untracked)
+                    self.added = list(status.untracked)
+                    return replace(status, changed=status.changed + status.untracked, untracked=())
                 self.staging.add(status.untracked)
             status = self.repository.status()
         if asked and not status.untracked:
@@ -140,18 +160,19 @@ class _Settling:
         return status, outcome, status.commit
 
     def _commit(self, status: Status) -> None:
-        self._check_submodules(status)
+        self._check_stuck(status)
         changes.check_identity(self.repository)
         console.say("Committing changes....\n")
-        answer = changes.commit_all(self.repository)
-        self.staging.settle()
-        self.made = f" The changes were committed before: {answer.splitlines()[0] if answer else 'see git log'}"
+        with interrupts_blocked(ALL_SIGNALS):  # it is made and noted, or not made
+            answer = changes.commit_all(self.repository)
+            self.staging.settle()
+            self.made = f" The changes were committed before: {answer.splitlines()[0] if answer else 'see git log'}"
         console.say(f"{answer}\n")
 
     def _keep(self, status: Status) -> str:
-        self._check_submodules(status)
+        self._check_stuck(status)
         changes.check_identity(self.repository)
-        commit = changes.keep_changes(self.repository, status.commit)
+        commit = changes.keep_changes(self.repository, status.commit, [*self.staging.paths, *self.added])
         self.staging.undo()
         return commit
 
@@ -161,12 +182,9 @@ class _Settling:
             "then launch again."
         )
 
-    def _check_submodules(self, status: Status) -> None:
-        if status.submodules:
-            raise GitError(
-                f"The submodule {printable(status.submodules[0])} has changes of its own, which no commit of "
-                f"{self.repository.root} can hold: commit them in the submodule first."
-            )
+    def _check_stuck(self, status: Status) -> None:
+        for path, reason in status.stuck.items():
+            raise GitError(f"{printable(path)} in {self.repository.root} cannot be committed, because {reason}.")
 
     def _copy(self, commit: str) -> Path | None:
         """The safe copy; None to run from the repository."""
@@ -176,21 +194,24 @@ class _Settling:
             run_from = {"a": "copy", "b": "repository"}[dialogue.ask_run_from(path)]
         if run_from == "repository":
             return None
-        if not self.repository.holds(commit, self._app_name):
-            raise self._not_in_copy()
+        for name in self.app_files:
+            if not self.repository.holds(commit, name):
+                raise self._not_in_copy(name)
         copy = safe_copy(self.repository, commit, path)
         make_links(self.repository, self.options.links, copy)
         return copy
 
-    @property
-    def _app_name(self) -> str:
-        return str(self.app_file.relative_to(self.repository.root))
-
-    def _not_in_copy(self) -> GitError:
+    def _not_in_copy(self, name: str) -> GitError:
         return GitError(
-            f"{self.app_file} is not in the commit, so it would not be in the safe copy: add it to git (git add, or "
+            f"{self.repository.root / name} is not in the commit, so it would not be in the safe copy: add it to git "
+            "(git add, or "
             f"{option('untracked')}=add) or set {option('run_from')}=repository."
         )
+
+
+def _recorded(paths: Sequence[str]) -> list[str]:
+    more = len(paths) - _RECORDED
+    return [printable(path) for path in paths[:_RECORDED]] + ([f"... and {more} more"] if more > 0 else [])
 
 
 def _shown(paths: tuple[str, ...]) -> str:

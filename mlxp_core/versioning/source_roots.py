@@ -25,10 +25,7 @@ class Move:
 
     def path(self, path: Path) -> Path:
         """The place in the copy that matches a path of the repository; any other path as it is."""
-        real = _real(path)
-        if not _is_source(real, self.root):
-            return path
-        return self.copy / real.relative_to(self.root)
+        return self.copy / _real(path).relative_to(self.root) if is_source(path, self.root) else path
 
     def directory(self, path: Path) -> Path:
         """The same for a directory, which is made when the commit does not have it (git knows no empty ones)."""
@@ -49,7 +46,7 @@ class Move:
         # An empty entry is the directory of the start
         entries = [self._root(Path(os.path.abspath(entry))) for entry in given.split(os.pathsep)] if given else []
         own = [Path(entry) for entry in sys.path[0 if sys.flags.safe_path else 1 :]]  # the program's comes by itself
-        roots = [self._root(entry) for entry in own if _is_source(_real(entry), self.root)]
+        roots = [self._root(entry) for entry in own if entry.is_dir() and is_source(entry, self.root)]
         new = list(dict.fromkeys([*entries, *roots, *self._editable_roots()]))
         moved = [entry for entry in new if entry.is_relative_to(self.copy)]
         if moved and sys.flags.ignore_environment:
@@ -76,7 +73,7 @@ class Move:
         for name, module in list(sys.modules.items()):
             if name.startswith("__editable___"):
                 for package, place in _mapping(module):
-                    if _is_source(_real(place), self.root):
+                    if is_source(place, self.root):
                         yield self._root_of(package.split("."), place)
 
     def _root_of(self, package: list[str], place: Path) -> Path:
@@ -115,10 +112,8 @@ def loaded_from(root: Path, copy: Path) -> list[str]:
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str):
-            real = Path(os.path.realpath(file))
-            if _is_source(real, root) and not real.is_relative_to(copy):
-                found.append(name)
+        if isinstance(file, str) and is_source(Path(os.path.realpath(file)), root, copy):
+            found.append(name)
     return sorted(found)
 
 
@@ -127,8 +122,11 @@ def is_installed(path: Path) -> bool:
     return any(path.is_relative_to(directory) for directory in _installation())
 
 
-def _is_source(path: Path, root: Path) -> bool:
-    return path.is_relative_to(root) and not is_installed(path)
+def is_source(path: Path, root: Path, copy: Path | None = None) -> bool:
+    """Whether a path is one of a repository's own, and not of its safe copy or of an installation inside it."""
+    real = _real(path)
+    in_copy = copy is not None and real.is_relative_to(copy)
+    return real.is_relative_to(root) and not in_copy and not is_installed(real)
 
 
 @cache
