@@ -79,9 +79,9 @@ def take_over(config: DictConfig) -> Settled | None:
     number = os.environ.pop(_VARIABLE, None)
     if number is None:
         return None
-    with os.fdopen(int(number), encoding="utf-8") as file:
-        file.seek(0)
-        start = json.load(file)
+    with os.fdopen(int(number), encoding="utf-8") as stream:
+        stream.seek(0)
+        start = json.load(stream)
     settled = Settled(start["version"], Path(start["started_in"]))
     root, copy = Path(settled.version["repo_path"]), Path(settled.version["safe_copy"])
     for file in map(os.path.realpath, application_files()):
