@@ -23,6 +23,7 @@ LAYERS = [
     {"mlxp_core.versioning.safe_copy", "mlxp_core.versioning.links", "mlxp_core.versioning.requirements"},
     {"mlxp_core.versioning.changes", "mlxp_core.versioning.dialogue", "mlxp_core.versioning.checkout"},
     {"mlxp_core.versioning.repository", "mlxp_core.versioning.version", "mlxp_core.versioning.source_roots"},
+    {"mlxp_core.versioning.git_command"},
     {"mlxp_core.sweep", "mlxp_core.results"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
@@ -80,7 +81,7 @@ def test_who_starts_programs() -> None:
 
 def test_who_knows_git() -> None:
     for name, file in modules().items():
-        assert "git" not in imports(file) or name == "mlxp_core.versioning.repository"
+        assert "git" not in imports(file) or name == "mlxp_core.versioning.git_command"
 
 
 @pytest.mark.parametrize("module", ["git", "submitit", "rich", "cloudpickle", "subprocess", "mlxp_core.callbacks"])

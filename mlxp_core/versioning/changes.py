@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mlxp_core.errors import GitError
 from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
-from mlxp_core.versioning.repository import Repository, literally, printable
+from mlxp_core.versioning.git_command import literally, printable
+from mlxp_core.versioning.repository import Repository
 
 COMMIT_MESSAGE = "MLXP: Automatically committing all changes"
 # How long another git process may keep the index to itself

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.errors import GitError, SafeCopyError
-from mlxp_core.versioning.repository import Repository, names_in, printable
+from mlxp_core.versioning.git_command import names_in, printable
+from mlxp_core.versioning.repository import Repository
 
 # No hook runs, no monitor starts, and files are looked at
 QUIETLY = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.ignoreStat=false", "core.checkStat=default")
@@ -72,9 +73,7 @@ def description(repository: Repository, commit: str) -> str:
 
 def submodules(repository: Repository, commit: str) -> list[tuple[str, str]]:
     """The submodules that the user's work tree has, and the commits that are recorded for them."""
-    entries = names_in(repository.git("ls-files", "--stage", "-z"))
-    names = [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]
-    there = [name for name in names if (repository.root / name / ".git").exists()]
+    there = [name for name in repository.gitlinks() if (repository.root / name / ".git").exists()]
     if not there:
         return []
     recorded = []

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.errors import NoAnswerError
-from mlxp_core.versioning.repository import Repository, Status, printable
+from mlxp_core.versioning.git_command import printable
+from mlxp_core.versioning.repository import Repository, Status
 
 _SHOWN = 20
 _LARGE_BYTES = 10_000_000

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mlxp_core.errors import OptionError
 from mlxp_core.run_directory import cannot_write
-from mlxp_core.versioning.repository import Repository, literally
+from mlxp_core.versioning.git_command import literally
+from mlxp_core.versioning.repository import Repository
 
 _OPTION = "hydra.callbacks.mlxp_versioning.links"
 

@@ -16,7 +16,8 @@ from mlxp_core import console
 from mlxp_core.errors import GitError, OptionError, SafeCopyError
 from mlxp_core.run_directory import cannot_write, check_writable, write_whole
 from mlxp_core.versioning.checkout import QUIETLY, check_out, description
-from mlxp_core.versioning.repository import Repository, literally, names_in, printable
+from mlxp_core.versioning.git_command import literally, names_in, printable
+from mlxp_core.versioning.repository import Repository
 
 _NEW = ".new-"
 _DESCRIPTION = ".git/mlxp-description"

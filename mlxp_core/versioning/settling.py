@@ -10,8 +10,9 @@ from mlxp_core import console
 from mlxp_core.errors import GitError, LaunchInterruptedError, MlxpError, NoAnswerError
 from mlxp_core.interrupts import ALL_SIGNALS, all_signals_interrupt, interrupts_blocked
 from mlxp_core.versioning import changes, dialogue
+from mlxp_core.versioning.git_command import literally, printable
 from mlxp_core.versioning.links import check_links, make_links
-from mlxp_core.versioning.repository import Repository, Status, literally, printable
+from mlxp_core.versioning.repository import Repository, Status
 from mlxp_core.versioning.requirements import requirements
 from mlxp_core.versioning.safe_copy import check_place, copy_path, safe_copy
 from mlxp_core.versioning.version import CHOICES, Version, VersioningOptions, one_of, option
