@@ -18,6 +18,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from mlxp_core import console
 from mlxp_core.app_command import current_app_command
+from mlxp_core.composition import SweepConfigLoader
 from mlxp_core.errors import LaunchInsideRunError, LaunchInterruptedError, OptionError, RunDirectoryError
 from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.job_script import RUN_MARKER, Job
@@ -84,7 +85,8 @@ class Sweep(ABC):
         if not self.options.dry_run:
             self.scheduler.check_installed()
         self.config = config
-        self.loader = hydra_context.config_loader
+        # Also what the sweeper validates the jobs with, before it hands them over
+        self.loader = hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
         versioning = next((one for one in hydra_context.callbacks.callbacks if hasattr(one, "started_in")), None)
         self.version = versioning.version if versioning else None
         self.started_in = versioning.started_in if versioning else Path.cwd()

@@ -19,6 +19,11 @@ RUN_FROM = "Please enter your answer (a/b): "
 WHICH = "Which files? (all, or names separated by commas): "
 
 
+def _mind_interrupts() -> None:
+    """As in a terminal, also when the tests themselves run in the background, where a shell has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """The application, started at a terminal."""
 
@@ -31,6 +36,7 @@ class Terminal:
             encoding="utf-8",
             timeout=30,
             dimensions=(50, 200),
+            preexec_fn=_mind_interrupts,
         )
 
     def until(self, prompt: str) -> str:

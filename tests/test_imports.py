@@ -25,6 +25,7 @@ LAYERS = [
     {"mlxp_core.versioning.repository", "mlxp_core.versioning.version", "mlxp_core.versioning.source_roots"},
     {"mlxp_core.versioning.git_command"},
     {"mlxp_core.sweep", "mlxp_core.results"},
+    {"mlxp_core.composition"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
     {"mlxp_core.schedulers.base"},
@@ -34,7 +35,7 @@ LAYERS = [
 ]
 KNOW_HYDRA = {
     *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
-    *("sweep", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
+    *("sweep", "composition", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
 }
 
 
