@@ -198,7 +198,8 @@ class Sweep(ABC):
 def _directories(config: DictConfig) -> tuple[str, str]:
     """A job's `hydra.sweep.dir`, absolute, and `hydra.sweep.subdir`, as Hydra's own launcher would find them."""
     before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)  # they may be named with ${hydra:...}
+    # They may be named with ${hydra:...}. Its set_config would copy the configuration, in 5 ms.
+    HydraConfig.instance().cfg = cast(Any, config)
     try:
         return os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
     except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
