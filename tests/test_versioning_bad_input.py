@@ -196,7 +196,16 @@ def test_untracked_configuration(project: Project) -> None:
     result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore"))
     assert result.status == 1
     assert "tutorial/more is not in the commit, so it is not in the safe copy: add it to git." in result.stderr
+    project.write("answer.py", "VALUE = 2\n")
+    result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore", uncommitted="commit"))
+    assert "add it to git. The changes were committed before: [main " in result.stderr
     assert project.runs() == []
+
+
+def test_no_user_name_is_needed_where_nothing_is_committed(project: Project) -> None:
+    no_user_name(project)
+    project.git("checkout", "-q", "--", ".")
+    project.launch(*option(uncommitted="commit", untracked="add"))
 
 
 def test_the_program_would_still_run_from_the_repository(project: Project) -> None:

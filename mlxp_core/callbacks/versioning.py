@@ -57,15 +57,17 @@ class VersioningCallback(RecordingCallback):
         self._settle(config)
 
     def _settle(self, config: DictConfig) -> None:
+        if not _settled and (settled := take_over(config)):
+            _settled.append(settled)
         if not _settled:
-            _settled.append(take_over(config) or self._ask(config))
+            self._ask(config)
         self.version, self.started_in = _settled[0].version, _settled[0].started_in
 
-    def _ask(self, config: DictConfig) -> Settled:
+    def _ask(self, config: DictConfig) -> None:
         """Settle what the options and the user say; does not return when the code runs from a safe copy."""
         from mlxp_core.versioning.repository import Repository
         from mlxp_core.versioning.settling import settle_version
-        from mlxp_core.versioning.version import VersioningOptions
+        from mlxp_core.versioning.version import Version, VersioningOptions
 
         options = VersioningOptions(
             **self.options,
@@ -75,13 +77,15 @@ class VersioningCallback(RecordingCallback):
         )
         if options.run_from != "repository":
             current_app_command(config)  # fails before any question when the program cannot be started again
+
+        def use(version: Version) -> None:
+            settled = Settled(version.record(), self.started_in)
+            if version.safe_copy is not None:
+                start_again(config, settled)
+            _settled.append(settled)
+
         app_files = _source_files()
-        repository = Repository.containing(app_files[0].parent)
-        version = settle_version(options, repository, app_files)
-        settled = Settled(version.record(), self.started_in)
-        if version.safe_copy is not None:
-            start_again(config, settled)
-        return settled
+        settle_version(options, Repository.containing(app_files[0].parent), app_files, use)
 
 
 def _source_files() -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,16 @@ from mlxp_core.versioning.version import CHOICES, Version, VersioningOptions, on
 _RECORDED = 1_000
 
 
-def settle_version(options: VersioningOptions, repository: Repository, app_files: Sequence[Path]) -> Version:
-    """Ask what the options leave open, and make or find the safe copy.
+def settle_version(
+    options: VersioningOptions, repository: Repository, app_files: Sequence[Path], use: Callable[[Version], None]
+) -> None:
+    """Ask what the options leave open, make or find the safe copy, and use what was settled.
 
     Args:
+        options: what is answered already.
+        repository: whose code it is.
         app_files: the application's own files, without symbolic links in their directories.
+        use: what is done with the answer; its errors are told like all others here.
 
     Raises:
         MlxpError: nothing was changed, or the message says what (a commit that the user asked for).
@@ -33,11 +38,14 @@ def settle_version(options: VersioningOptions, repository: Repository, app_files
     settling = _Settling(options, repository, app_files)
     with all_signals_interrupt():
         try:
-            return settling.version()
+            use(settling.version())
         except KeyboardInterrupt:
             raise LaunchInterruptedError(f"\nInterrupted. Nothing was launched.{settling.take_back()}") from None
         except MlxpError as error:
             raise type(error)(f"{error}{settling.take_back()}") from error
+        except BaseException:
+            settling.take_back()
+            raise
 
 
 class _Settling:
@@ -93,9 +101,9 @@ class _Settling:
                 can_be_added = options.untracked in ("ask", "add") and self.repository.untracked_files([name])
                 if not can_be_added:
                     raise self._not_in_copy(name)
-        if options.uncommitted == "commit" or (options.uncommitted == "keep" and status.changed):
-            changes.check_identity(self.repository)
         changed = status.changed + (status.untracked if options.untracked == "add" else ())
+        if changed and options.uncommitted in ("commit", "keep"):
+            changes.check_identity(self.repository)
         open_questions = {
             name: paths
             for name, paths in (("untracked", status.untracked), ("uncommitted", changed), ("run_from", None))
