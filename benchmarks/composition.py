@@ -1,0 +1,49 @@
+"""What the configurations of many jobs cost beside Hydra's own loader: `python benchmarks/composition.py`.
+
+The jobs of a sweep over two values, and over a value and a config group, of the example application.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+
+from mlxp_core.composition import SweepConfigLoader
+
+EXAMPLE = Path(__file__).parent.parent / "example_app" / "conf"
+JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's own time for a job does not depend on how many there are
+
+
+def ms_per_job(loader: Any, master: Any, jobs: Sequence[list[str]]) -> float:
+    start = time.perf_counter()
+    for overrides in jobs:
+        loader.load_sweep_config(master, overrides)
+    return (time.perf_counter() - start) / len(jobs) * 1000
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 wants
+    with initialize_config_dir(str(EXAMPLE), version_base=None):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        master = hydra.config_loader.load_configuration("config", ["hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+        print(f"{'jobs over':<26}  {'ours (ms/job)':>13}  {'Hydra (ms/job)':>14}  ratio")
+        models = ["linear", "mlp", "deep"]
+        for name, jobs in (
+            ("two values", [[f"optimizer.lr={n}e-4", f"seed={n}"] for n in range(JOBS)]),
+            ("a group and a value", [[f"model={models[n % 3]}", f"seed={n}"] for n in range(JOBS)]),
+        ):
+            ours = ms_per_job(SweepConfigLoader(hydra.config_loader), master, jobs)
+            theirs = ms_per_job(hydra.config_loader, master, jobs[:HYDRAS_JOBS])
+            print(f"{name:<26}  {ours:>13.2f}  {theirs:>14.2f}  {ours / theirs:.3f}")
+
+
+if __name__ == "__main__":
+    main()
