@@ -1,4 +1,4 @@
-"""The only place that starts other programs."""
+"""The only place that starts other programs; git alone is started by GitPython (versioning/git_command.py)."""
 
 from __future__ import annotations
 

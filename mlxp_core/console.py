@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
-def say(text: str) -> None:
-    """Print a line now. A launch goes on where nobody reads it, or where the terminal lacks its letters."""
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line now, on stdout or another stream. A launch goes on where nobody reads it, or letters are lacking."""
     try:
         try:
-            print(text, flush=True)
+            print(text, file=stream, flush=True)
         except UnicodeEncodeError:
-            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+            print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the program
 

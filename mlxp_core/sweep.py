@@ -26,6 +26,7 @@ from mlxp_core.options import LauncherOptions, lines_of, read_options
 from mlxp_core.overrides import key_of, literal, override
 from mlxp_core.run_directory import RunDirectory, check_writable, read_if_there, write_whole
 from mlxp_core.run_info import new_info, write_info
+from mlxp_core.versioning.version import Settled
 
 # Overrides that a sweep gives its own value in each job
 _PINNED = (
@@ -36,8 +37,8 @@ _PINNED = (
     "hydra.job.num",
     "hydra.job.id",
 )
-# Runs that are prepared within two seconds; Hydra takes about 50 ms for the configuration of each
-_SILENT = 40
+# Runs that are prepared within two seconds
+_SILENT = 300
 _JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
 
 
@@ -47,13 +48,7 @@ class Run:
 
     job: Job
     overrides: tuple[str, ...]
-    started_in: Path  # where the user started the sweep
-
-    @property
-    def label(self) -> str:
-        """Its directory, as short as it can be shown."""
-        path = self.job.run.path
-        return str(path.relative_to(self.started_in)) if path.is_relative_to(self.started_in) else str(path)
+    label: str  # its directory, as short as it can be shown
 
 
 class Sweep(ABC):
@@ -87,9 +82,10 @@ class Sweep(ABC):
         self.config = config
         # Also what the sweeper validates the jobs with, before it hands them over
         self.loader = hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
-        versioning = next((one for one in hydra_context.callbacks.callbacks if hasattr(one, "started_in")), None)
-        self.version = versioning.version if versioning else None
-        self.started_in = versioning.started_in if versioning else Path.cwd()
+        found = [getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks]
+        settled = next((one for one in found if isinstance(one, Settled)), None)
+        self.version = settled.version if settled else None
+        self.started_in = settled.started_in if settled else Path.cwd()
         self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
         check_writable(self.sweep_dir)
         # What is not there yet, from the sweep's directory upwards, and what a file held before we wrote it: both for a
@@ -155,7 +151,8 @@ class Sweep(ABC):
             (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}"),
         )
         job = Job(self.options.name, RunDirectory(path, config.hydra.output_subdir), self.app, groups)
-        return Run(job, overrides, self.started_in)
+        label = path.relative_to(self.started_in) if path.is_relative_to(self.started_in) else path
+        return Run(job, overrides, str(label))
 
     def _write(self, run: Run) -> None:
         """Complete a run's directory; from the submission on it belongs to the job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -109,6 +110,7 @@ def test_the_whole_dialogue(project: Project) -> None:
     assert project.git("status", "--porcelain") == "?? tutorial/notes.txt"
 
 
+@pytest.mark.once
 def test_keep_with_files_chosen(project: Project) -> None:
     project.write("wanted, too.py", "")
     project.write("wanted.py", "")
@@ -132,6 +134,7 @@ def test_keep_with_files_chosen(project: Project) -> None:
     assert project.records()[0]["version_manager"]["untracked"] == ["tutorial/notes.txt"]
 
 
+@pytest.mark.once
 def test_add_all_with_warnings(project: Project) -> None:
     project.write(".env", "TOKEN=1\n")
     with project.write("model/weights.bin", "").open("wb") as file:
@@ -152,6 +155,7 @@ def test_add_all_with_warnings(project: Project) -> None:
     assert project.records()[0]["version_manager"]["safe_copy"] is None
 
 
+@pytest.mark.once
 def test_check_again(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
@@ -165,6 +169,7 @@ def test_check_again(project: Project) -> None:
     assert project.records()[0]["version_manager"]["uncommitted"] == "none"
 
 
+@pytest.mark.once
 def test_an_unknown_answer_asks_again(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
@@ -177,6 +182,7 @@ def test_an_unknown_answer_asks_again(project: Project) -> None:
     terminal.child.close(force=True)
 
 
+@pytest.mark.once
 def test_many_files(project: Project) -> None:
     for number in range(25):
         project.write(f"file{number:02}.py", "")
@@ -213,6 +219,7 @@ def test_stopping(project: Project, how: str, after: int) -> None:
     assert project.copies() == []
 
 
+@pytest.mark.once
 def test_stopping_after_a_commit_says_so(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
@@ -226,6 +233,7 @@ def test_stopping_after_a_commit_says_so(project: Project) -> None:
     assert project.runs() == []
 
 
+@pytest.mark.once
 def test_interrupted_while_committing(project: Project) -> None:
     """A commit that git makes is noted; what was added is in it, and is not taken out of the index."""
     hook = project.root / ".git" / "hooks" / "post-commit"
@@ -247,6 +255,7 @@ def test_interrupted_while_committing(project: Project) -> None:
     assert project.git("show", "--name-only", "--format=").count("\n") == 1
 
 
+@pytest.mark.once
 def test_the_index_is_locked_when_it_is_put_back(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
@@ -263,6 +272,25 @@ def test_the_index_is_locked_when_it_is_put_back(project: Project) -> None:
     assert "Traceback" not in shown
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("redirection", ["> out.log", "| cat > out.log"])
+def test_output_that_goes_elsewhere(project: Project, redirection: str) -> None:
+    """The questions are on the terminal all the same."""
+    words = shlex.join([project.python, "main.py", CALLBACK])
+    terminal = Terminal(project)
+    terminal.child.close(force=True)
+    terminal.child = pexpect.spawn(
+        "sh", ["-c", f"{words} {redirection}"], cwd=str(project.directory), env=project.environment, encoding="utf-8"
+    )
+    assert "notes.txt (1.2 kB)" in terminal.until(UNTRACKED)
+    terminal.answer("c", UNCOMMITTED)
+    terminal.answer("d", RUN_FROM)
+    terminal.end("a")
+    assert "a line on stdout" in (project.directory / "out.log").read_text()
+    assert "How would you like" not in (project.directory / "out.log").read_text()
+
+
+@pytest.mark.once
 def test_odd_names(project: Project) -> None:
     """Names cannot play with the terminal, and are what they were in the copy."""
     names = ["two words.py", "é.py", "new\nline.py", "\x1b[31mred.py", '"quoted".py', "*.py"]

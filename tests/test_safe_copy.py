@@ -150,6 +150,15 @@ def test_submodules_at_any_depth(project: Project, tmp_path: Path) -> None:
     assert copied(project) == copy.with_name(f"{copy.name}-2")
 
 
+def test_submodule_that_the_index_has_no_more(project: Project, tmp_path: Path) -> None:
+    """The commit has it, and the copy is the commit's."""
+    library = Project(tmp_path / "library" / "code").create()
+    project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
+    project.commit()
+    project.git("rm", "-q", "--cached", "library")
+    assert (copied(project) / "library" / "code" / "main.py").exists()
+
+
 def test_submodule_whose_commit_is_not_here(project: Project, tmp_path: Path) -> None:
     library = Project(tmp_path / "library" / "code").create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
@@ -160,7 +169,7 @@ def test_submodule_whose_commit_is_not_here(project: Project, tmp_path: Path) ->
     assert project.copies() == []
 
 
-def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path) -> None:
+def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A copy without a submodule, or of a sparse checkout, is not used when the work tree has the rest."""
     library = Project(tmp_path / "library" / "code").create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
@@ -168,6 +177,7 @@ def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path) -> None:
     project.git("submodule", "deinit", "-q", "library")
     first = copied(project)
     assert list((first / "library").iterdir()) == []
+    assert "Careful: the submodule library is empty in the copy" in capsys.readouterr().out
     project.git("-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
     second = copied(project)
     assert (second / "library" / "code" / "main.py").exists()
@@ -315,7 +325,7 @@ def test_an_edited_copy_is_not_used(project: Project, edit: str, capsys: pytest.
     EDITS[edit](copy)
     second = copied(project)
     assert second == copy.with_name(f"{copy.name}-2")
-    assert f"The copy {copy} is no longer the code of that commit" in capsys.readouterr().out
+    assert f"The copy {copy} cannot be used again (" in capsys.readouterr().out
     assert contents(second) == contents(project.root)
     assert copied(project) == second
     EDITS[edit](second)

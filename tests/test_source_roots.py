@@ -107,8 +107,17 @@ def test_virtual_environment_inside_the_repository(project: Project) -> None:
     assert "loaded_from_repository" not in record["version_manager"]
 
 
-@pytest.mark.parametrize("launcher", [[], ["-m"], ["-m", "hydra/launcher=local"]])
-@pytest.mark.parametrize("end", ["null", "raise", "exit0"])
+@pytest.mark.parametrize(
+    ("launcher", "end"),
+    [
+        ([], "null"),
+        ([], "raise"),
+        ([], "exit0"),
+        (["-m"], "null"),
+        (["-m", "hydra/launcher=local"], "null"),
+        (["-m", "hydra/launcher=local"], "exit0"),
+    ],
+)
 def test_modules_that_come_from_the_repository_are_told(project: Project, launcher: list[str], end: str) -> None:
     write_code(project, "src/")
     start = f"import sys; sys.path.insert(0, {str(project.root / 'src')!r})\n"

@@ -90,6 +90,40 @@ def test_from_the_repository(project: Project) -> None:
     assert project.copies() == []
 
 
+@pytest.mark.once
+def test_added_and_ignored(project: Project) -> None:
+    """What was added and then ignored is in no commit, and the record says so."""
+    project.write("helper.py", "")
+    project.launch(*option(untracked="add", uncommitted="ignore"))
+    version = project.records()[0]["version_manager"]
+    assert (version["uncommitted"], version["untracked"]) == ("ignored", ["tutorial/helper.py"])
+
+
+def test_under_another_name(project: Project) -> None:
+    callbacks = {
+        "numbers": "{_target_: mlxp_core.callbacks.LoggingCallback}",
+        "code": "{_target_: mlxp_core.callbacks.VersioningCallback, run_from: copy}",
+    }
+    nodes = ", ".join(f"{name}: {node}" for name, node in callbacks.items())
+    project.write("conf/config.yaml", f"x: 1\naction: null\nhydra: {{callbacks: {{{nodes}}}}}\n")
+    project.commit()
+    result = project.run("-m", "x=1,2", "hydra/launcher=local")
+    assert result.status == 0, result.text
+    assert [run.parent for run in project.runs()] == [project.directory / "logs"] * 2
+    assert project.records()[0]["version_manager"]["commit_hash"] == project.head
+
+
+@pytest.mark.once
+def test_started_by_git(project: Project) -> None:
+    """As an alias or a hook starts programs: git inside the run still sees the copy."""
+    text = (project.directory / "main.py").read_text()
+    probe = "subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip()"
+    project.write("main.py", text.replace("    seen = {", f"    import subprocess\n    seen = {{'head': {probe},"))
+    project.launch(*option(uncommitted="keep"), env={"GIT_DIR": str(project.root / ".git")})
+    assert project.seen()[0]["head"] == project.records()[0]["version_manager"]["commit_hash"] != project.head
+
+
+@pytest.mark.once
 def test_commit(project: Project) -> None:
     before = project.head
     project.write("answer.py", "VALUE = 2\n")
@@ -139,6 +173,7 @@ def test_keep(project: Project) -> None:
     assert project.git("log", "--format=%s", "main") == "a commit\na commit"
 
 
+@pytest.mark.once
 def test_ignore(project: Project) -> None:
     project.write("answer.py", "VALUE = 2\n")
     project.write("data/big.bin", "")
@@ -151,6 +186,7 @@ def test_ignore(project: Project) -> None:
     assert (before.head, before.status, before.index) == (after.head, after.status, after.index)
 
 
+@pytest.mark.once
 def test_a_commit_that_no_branch_has_any_more(project: Project) -> None:
     """Which code made Table 2 stays known after an amended commit and a collection."""
     project.write("answer.py", "VALUE = 2\n")
@@ -207,6 +243,7 @@ STARTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", STARTS)
 def test_where_it_is_started(project: Project, name: str) -> None:
     place, program = STARTS[name]
@@ -225,6 +262,7 @@ def test_where_it_is_started(project: Project, name: str) -> None:
     assert start.runs() == [start.directory / "logs" / "1"]
 
 
+@pytest.mark.once
 def test_a_run_asks_nothing(project: Project) -> None:
     """A job's script runs again whatever became of the repository."""
     project.launch("-m", "x=1", "hydra/launcher=local")
@@ -237,6 +275,7 @@ def test_a_run_asks_nothing(project: Project) -> None:
     assert project.records()[0]["version_manager"]["uncommitted"] == "none"
 
 
+@pytest.mark.once
 def test_launches_at_the_same_time(project: Project) -> None:
     """Each runs all that it was launched with, whatever the others do to the index."""
     project.write("extra.py", "VALUE = 7\n")
@@ -278,6 +317,7 @@ def test_what_the_program_sets_before_hydra(project: Project) -> None:
     assert seen["config"]["new"] == 1
 
 
+@pytest.mark.once
 def test_closed_output(project: Project) -> None:
     words = shlex.join([project.python, "main.py", *COPY])
     for closed in (">&-", "2>&-", "<&-"):
@@ -285,6 +325,7 @@ def test_closed_output(project: Project) -> None:
         assert result.status == 0, result.text
 
 
+@pytest.mark.once
 def test_signed_commits_in_the_log(project: Project) -> None:
     project.git("config", "log.showSignature", "true")
     project.write("answer.py", "VALUE = 2\n")
@@ -292,6 +333,7 @@ def test_signed_commits_in_the_log(project: Project) -> None:
     assert project.seen()[0]["answer"][0] == 2
 
 
+@pytest.mark.once
 def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> None:
     """They are told and recorded, and are no change."""
     library = Project(tmp_path / "library" / "code", environment=project.environment).create()
@@ -304,6 +346,7 @@ def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> Non
     assert (version["uncommitted"], version["untracked"]) == ("none", ["library/"])
 
 
+@pytest.mark.once
 def test_links(project: Project) -> None:
     project.write("../.gitignore", "data\n.env\n")
     project.write("data/digits.txt", "1 2 3")
@@ -318,8 +361,10 @@ def test_links(project: Project) -> None:
     assert len(project.copies()) == 1
 
 
+@pytest.mark.once
 def test_requirements(project: Project) -> None:
     project.write("reader.py", "import yaml, json\nfrom numpy import array\nimport answer\nimport nowhere\n")
+    project.write("loggers/numpy.py", "")
     project.commit()
     project.launch(*option(compute_requirements="true"))
     found = project.records()[0]["version_manager"]["requirements"]

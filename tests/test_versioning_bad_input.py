@@ -87,7 +87,15 @@ def parent_holds_code(project: Project) -> str:
     project.write("my project/code.py", "")
     project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: .}}}\n")
     project.commit()
-    return "holds tracked files of the repository"
+    return "which holds the files of a repository: set hydra.callbacks.mlxp_versioning.parent_work_dir"
+
+
+def parent_is_the_parent(project: Project) -> str:
+    """The copies would be in the repository's own directory."""
+    project.write("../.gitignore", "*.pyc\n")
+    project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: ../..}}}\n")
+    project.commit()
+    return "Safe copies cannot be made in {root}, which holds the files of a repository"
 
 
 def application_is_ignored(project: Project) -> str:
@@ -141,7 +149,7 @@ def one_file_cannot_be_added(project: Project) -> str:
     [
         *(hidden_submodule_commit, overlooked_change, one_file_cannot_be_added),
         *(merging, merged_and_not_committed, rebasing, no_user_name, parent_is_a_file, application_is_ignored),
-        *(parent_holds_code, dirty_submodule, embedded_repository, hook_refuses),
+        *(parent_holds_code, parent_is_the_parent, dirty_submodule, embedded_repository, hook_refuses),
     ],
 )
 def test_the_repository_is_in_no_state_for_it(
@@ -195,10 +203,10 @@ def test_untracked_configuration(project: Project) -> None:
     project.write("more/y.yaml", "")
     result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore"))
     assert result.status == 1
-    assert "tutorial/more is not in the commit, so it is not in the safe copy: add it to git." in result.stderr
+    assert "tutorial/more is not in the commit, so it is not in the safe copy: add it to git, or set" in result.stderr
     project.write("answer.py", "VALUE = 2\n")
     result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore", uncommitted="commit"))
-    assert "add it to git. The changes were committed before: [main " in result.stderr
+    assert "run_from=repository. The changes were committed before: [main " in result.stderr
     assert project.runs() == []
 
 

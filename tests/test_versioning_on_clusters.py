@@ -57,6 +57,7 @@ def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: 
     assert f"cd {copy}/tutorial || exit\n" in script
 
 
+@pytest.mark.once
 def test_a_plain_script_again(scheduler: Cluster, project: Project) -> None:
     """The script by hand, later, runs the same code again."""
     project.commit()

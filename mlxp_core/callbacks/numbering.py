@@ -10,14 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from mlxp_core.callbacks.hooks import in_job, stops_hydra
+from mlxp_core.callbacks.hooks import callback_name, in_job, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
 from mlxp_core.errors import MlxpError, OptionError
 from mlxp_core.overrides import literal, override
 from mlxp_core.run_directory import allocate_run, check_writable, open_run
 
 OUTPUT_SUBDIR = "metadata"
-_VERSIONING = "mlxp_core.callbacks.VersioningCallback"
 
 
 class LoggingCallback(RecordingCallback):
@@ -71,8 +70,7 @@ class LoggingCallback(RecordingCallback):
             config.hydra.sweep.dir = str(self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}"))
 
     def keeps_record(self, config: DictConfig) -> bool:
-        versioned = any(node.get("_target_") == _VERSIONING for node in config.hydra.callbacks.values())
-        return super().keeps_record(config) and not versioned
+        return super().keeps_record(config) and callback_name(config, "VersioningCallback") is None
 
     def _run_number(self, job_number: int) -> str:
         """The number of the run of a sweep's job, given when it is first asked for."""

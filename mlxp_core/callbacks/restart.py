@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -14,28 +13,18 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from mlxp_core.app_command import application_files, current_app_command, same_command
+from mlxp_core.callbacks.hooks import callback_name
 from mlxp_core.commands import become, first_environment
 from mlxp_core.errors import AppCommandError, OptionError
 from mlxp_core.overrides import literal, override
+from mlxp_core.versioning.git_command import LOCAL_VARIABLES
 from mlxp_core.versioning.source_roots import Move, is_source
+from mlxp_core.versioning.version import Settled, option
 
 # Names an open file that says what the first process settled
 _VARIABLE = "MLXP_SETTLED_VERSION"
 # What must be the same in the configuration of the safe copy, because it decided what was asked and what is launched
 _DECISIVE = ("mode", "launcher", "sweeper", "callbacks")
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What a process settled of the code that runs.
-
-    Attributes:
-        version: the record for info.yaml.
-        started_in: where the user started the program.
-    """
-
-    version: dict[str, Any]
-    started_in: Path
 
 
 def start_again(config: DictConfig, settled: Settled) -> None:
@@ -51,13 +40,17 @@ def start_again(config: DictConfig, settled: Settled) -> None:
     def moved(path: Path) -> Path:
         new = move.path(path)
         if new != path and path.exists() and not new.exists():
-            raise AppCommandError(f"{path} is not in the commit, so it is not in the safe copy: add it to git.")
+            raise AppCommandError(
+                f"{path} is not in the commit, so it is not in the safe copy: add it to git, or set "
+                f"{option('run_from')}=repository."
+            )
         return new
 
     command = current_app_command(config, moved)
     # The program sets again what it set itself, which may be a path of the repository
     environment = first_environment() | {"PWD": str(cwd)}
-    environment.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", *LOCAL_VARIABLES):  # the application's own git shall see the copy
+        environment.pop(name, None)
     if (python_path := move.python_path()) is not None:
         environment["PYTHONPATH"] = python_path
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
@@ -88,7 +81,7 @@ def take_over(config: DictConfig) -> Settled | None:
         if is_source(Path(file), root, copy):
             raise AppCommandError(
                 f"{file} would run from the repository, and not from its safe copy: start it from inside the "
-                "repository, or set hydra.callbacks.mlxp_versioning.run_from=repository."
+                f"repository, or set {option('run_from')}=repository."
             )
     for path in _config_directories(config):
         if is_source(path, root, copy):
@@ -102,23 +95,24 @@ def take_over(config: DictConfig) -> Settled | None:
             raise OptionError(
                 f"The configuration of commit {settled.version['commit_hash']} has another hydra.{name} than the one "
                 "here: commit the configuration too, or keep it for this launch "
-                "(hydra.callbacks.mlxp_versioning.uncommitted=keep)."
+                f"({option('uncommitted')}=keep)."
             )
     return settled
 
 
 def _pins(config: DictConfig, started_in: Path) -> list[str]:
     """Overrides that keep in the original place what was relative to it, and that keep this callback."""
-    pins = ["++hydra.callbacks.mlxp_versioning._target_=mlxp_core.callbacks.VersioningCallback"]
+    name = callback_name(config, "VersioningCallback")
+    pins = [f"++hydra.callbacks.{name}._target_={config.hydra.callbacks[name]._target_}"]
     for key in ("run", "sweep"):
         raw = str(_plain(config.hydra[key])["dir"])
         # What begins with an interpolation can be either; others are not resolved, because mlxp_logging's value
         # allocates a number
         if not Path(str(config.hydra[key].dir) if raw.startswith("${") else raw).is_absolute():
             pins.append(override(f"hydra.{key}.dir", f"{literal(str(started_in))}/{raw}"))
-    if (logging := config.hydra.callbacks.get("mlxp_logging")) is not None:
-        root = os.path.abspath(logging.get("parent_log_dir", "./logs"))
-        pins.append(override("++hydra.callbacks.mlxp_logging.parent_log_dir", literal(root)))
+    if (logging := callback_name(config, "LoggingCallback")) is not None:
+        root = os.path.abspath(config.hydra.callbacks[logging].get("parent_log_dir", "./logs"))
+        pins.append(override(f"++hydra.callbacks.{logging}.parent_log_dir", literal(root)))
     return pins
 
 
@@ -138,7 +132,7 @@ def _config_directories(config: DictConfig) -> Iterator[Path]:
 def _decisive(config: DictConfig) -> dict[str, Any]:
     """The parts of a configuration that both processes must agree on, as plain data."""
     nodes = _plain(config.hydra)
-    nodes["callbacks"].get("mlxp_logging", {}).pop("parent_log_dir", None)  # pinned
+    nodes["callbacks"].get(callback_name(config, "LoggingCallback"), {}).pop("parent_log_dir", None)  # pinned
     plain: dict[str, Any] = json.loads(json.dumps({name: nodes[name] for name in _DECISIVE}, default=str))
     return plain
 

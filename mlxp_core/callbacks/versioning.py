@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from mlxp_core.app_command import application_files, current_app_command
 from mlxp_core.callbacks.hooks import in_job, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
-from mlxp_core.callbacks.restart import Settled, start_again, take_over
+from mlxp_core.callbacks.restart import start_again, take_over
 from mlxp_core.errors import AppCommandError
 from mlxp_core.versioning.source_roots import is_installed
+from mlxp_core.versioning.version import Settled, Version, VersioningOptions
 
 # What this process settled: a program that calls Hydra twice is asked once
 _settled: list[Settled] = []
@@ -45,7 +46,7 @@ class VersioningCallback(RecordingCallback):
         self.parent_work_dir = Path(os.path.realpath(parent_work_dir))
         self.compute_requirements = compute_requirements
         self.links = tuple(Path(os.path.realpath(Path(link).parent), Path(link).name) for link in links)
-        self.started_in = Path.cwd()
+        self.settled: Settled | None = None
 
     @stops_hydra
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -61,13 +62,13 @@ class VersioningCallback(RecordingCallback):
             _settled.append(settled)
         if not _settled:
             self._ask(config)
-        self.version, self.started_in = _settled[0].version, _settled[0].started_in
+        self.settled = _settled[0]  # the launcher asks for it
+        self.version = self.settled.version
 
     def _ask(self, config: DictConfig) -> None:
         """Settle what the options and the user say; does not return when the code runs from a safe copy."""
         from mlxp_core.versioning.repository import Repository
         from mlxp_core.versioning.settling import settle_version
-        from mlxp_core.versioning.version import Version, VersioningOptions
 
         options = VersioningOptions(
             **self.options,
@@ -79,7 +80,7 @@ class VersioningCallback(RecordingCallback):
             current_app_command(config)  # fails before any question when the program cannot be started again
 
         def use(version: Version) -> None:
-            settled = Settled(version.record(), self.started_in)
+            settled = Settled(version.record(), Path.cwd())
             if version.safe_copy is not None:
                 start_again(config, settled)
             _settled.append(settled)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlxp_core.errors import GitError
 from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
+from mlxp_core.versioning.checkout import submodules
 from mlxp_core.versioning.git_command import literally, printable
 from mlxp_core.versioning.repository import Repository
 
@@ -67,6 +68,7 @@ class Staging:
 
     def _put_back(self) -> None:
         lock = self._index.with_name("index.lock")  # git's own way to write it whole, one at a time
+        added, self.paths = self.paths, []  # tried once
         end = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -77,7 +79,7 @@ class Staging:
                 if time.monotonic() > end:
                     raise GitError(
                         f"Another git process is at work in {self._repository.root} ({lock} exists), so "
-                        f"{len(self.paths)} added files stay staged: 'git restore --staged' takes them back."
+                        f"{len(added)} added files stay staged: 'git restore --staged' takes them back."
                     ) from None
                 time.sleep(0.1)
         _set_time(lock, self._before_ns)
@@ -172,7 +174,7 @@ def keep_changes(repository: Repository, head: str, added: Sequence[str] = ()) -
 
 
 def keep_commit(repository: Repository, commit: str) -> None:
-    """See to it that git never collects a commit that a run used, whatever becomes of its branch.
+    """See to it that git never collects a commit that a run used, whatever becomes of its branch; nor its submodules'.
 
     Raises:
         GitError: git refused.
@@ -182,3 +184,5 @@ def keep_commit(repository: Repository, commit: str) -> None:
         if repository.git("rev-parse", "--verify", "--quiet", name):
             return
     repository.git("update-ref", name, commit)
+    for path, recorded in submodules(repository, commit):
+        keep_commit(Repository(repository.root / path), recorded)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from mlxp_core import console
 from mlxp_core.errors import GitError, SafeCopyError
 from mlxp_core.versioning.git_command import names_in, printable
 from mlxp_core.versioning.repository import Repository
@@ -49,7 +50,13 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
         copy.git("config", "--add", key, value)
     copy.git("checkout", "--quiet", "--detach", commit, settings=(*QUIETLY, *_NO_LFS, "checkout.workers=0"))
     _fill_in_lfs_files(repository, copy)
-    for name, recorded in submodules(repository, commit):
+    there = submodules(repository, commit)
+    for name in sorted({name for name, _ in repository.gitlinks(commit)} - {name for name, _ in there}):
+        console.say(
+            f"Careful: the submodule {printable(name)} is empty in the copy, as it is in {repository.root} "
+            "(git submodule update --init gets it).\n"
+        )
+    for name, recorded in there:
         submodule = Repository(repository.root / name)
         if not submodule.holds(recorded):
             raise SafeCopyError(
@@ -72,17 +79,9 @@ def description(repository: Repository, commit: str) -> str:
 
 
 def submodules(repository: Repository, commit: str) -> list[tuple[str, str]]:
-    """The submodules that the user's work tree has, and the commits that are recorded for them."""
-    there = [name for name in repository.gitlinks() if (repository.root / name / ".git").exists()]
-    if not there:
-        return []
-    recorded = []
-    for entry in names_in(repository.git("ls-tree", "-z", "--full-tree", commit, "--", *there)):
-        details, _, name = entry.partition("\t")
-        mode, _, content = details.split(" ")
-        if mode == "160000":
-            recorded.append((name, content))
-    return recorded
+    """The submodules of a commit that the user's work tree has, and the commits that are recorded for them."""
+    links = repository.gitlinks(commit)
+    return [(name, recorded) for name, recorded in links if (repository.root / name / ".git").exists()]
 
 
 def _alternate(path: bytes) -> bytes:

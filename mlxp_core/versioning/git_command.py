@@ -11,7 +11,7 @@ from mlxp_core.errors import CommandNotFoundError, GitError
 
 # Variables that name another repository than the one in which git is started (git rev-parse --local-env-vars; a git
 # hook or alias that starts the application sets some), or give pathspecs another meaning
-_LOCAL_VARIABLES = (
+LOCAL_VARIABLES = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE"),
     *("GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
     *("GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR"),
@@ -70,7 +70,7 @@ def run_git(
 @contextmanager
 def _no_other_repository() -> Iterator[None]:
     """GitPython hands its own environment on to git, and takes values to add but none to leave out."""
-    before = {name: os.environ.pop(name) for name in _LOCAL_VARIABLES if name in os.environ}
+    before = {name: os.environ.pop(name) for name in LOCAL_VARIABLES if name in os.environ}
     try:
         yield
     finally:

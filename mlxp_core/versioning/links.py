@@ -9,8 +9,9 @@ from mlxp_core.errors import OptionError
 from mlxp_core.run_directory import cannot_write
 from mlxp_core.versioning.git_command import literally
 from mlxp_core.versioning.repository import Repository
+from mlxp_core.versioning.version import option
 
-_OPTION = "hydra.callbacks.mlxp_versioning.links"
+_OPTION = option("links")
 
 
 def check_links(repository: Repository, links: Sequence[Path]) -> None:

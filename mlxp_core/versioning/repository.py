@@ -12,7 +12,9 @@ from mlxp_core.errors import GitError
 from mlxp_core.versioning.git_command import in_batches, names_in, path_in, printable, run_git
 
 _SUBMODULE = "it has changes of its own: commit them in the submodule"
-_OVERLOOKED = "git was told to overlook it: git update-index --no-assume-unchanged --no-skip-worktree"
+_OVERLOOKED = (
+    "git was told to overlook it: undo that with 'git update-index --no-assume-unchanged --no-skip-worktree -- <file>'"
+)
 # What ls-files -v says of files that git looks at: S is skip-worktree, a small letter assume-unchanged
 _SEEN = (b"H ", b"M ", b"R ", b"C ", b"K ")
 # Files in git's directory that say what is under way
@@ -150,10 +152,11 @@ class Repository:
     def _git_directory(self) -> Path:
         return self.root / path_in(self.git("rev-parse", "--git-dir"))
 
-    def gitlinks(self) -> list[str]:
-        """The paths at which the index has submodules."""
-        entries = self.git("ls-files", "--stage", "-z").split(b"\0")
-        return [os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry.startswith(b"160000 ")]
+    def gitlinks(self, commit: str) -> list[tuple[str, str]]:
+        """The paths at which a commit has submodules, and the commits that are recorded for them."""
+        entries = self.git("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0")
+        links = [entry.partition(b"\t") for entry in entries if entry.startswith(b"160000 ")]
+        return [(os.fsdecode(name), details.split(b" ")[2].decode()) for details, _, name in links]
 
     def untracked_files(self, paths: Sequence[str]) -> list[str]:
         """The single files behind untracked paths, as `git add` would add them; a repository in one ends in `/`."""

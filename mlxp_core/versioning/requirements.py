@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import ast
+import json
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mlxp_core.versioning.repository import Repository
 
 
-def requirements(code: Path) -> list[str]:
+def requirements(code: Path, repository: Path) -> list[str]:
     """What the tracked Python files of a work tree import, of all that is installed here.
 
     Args:
-        code: the root of the work tree.
+        code: the root of the work tree, which may be a safe copy.
+        repository: the root of the user's work tree.
 
     Returns:
-        `name==version`, sorted by name; the work tree's own packages are left out.
+        `name==version`, sorted by name; what is the repository's own is left out.
     """
     files = [code / name for name in Repository(code).tracked_files("*.py")]
-    own = {file.stem for file in files} | {parent.name for file in files for parent in file.relative_to(code).parents}
+    own = {path.stem for root in (code, code / "src") for path in root.glob("*")}
     imported = {name for file in files for name in _imports(file)}
     installed = packages_distributions()
     found = set()
@@ -29,7 +32,14 @@ def requirements(code: Path) -> list[str]:
         package = name.partition(".")[0]
         owners = set(installed.get(package, [])) if package not in own else set()
         found |= owners if len(owners) < 2 else {owner for owner in owners if _provides(owner, name)}
+    found = {name for name in found if not _is_installed_from(name, repository)}
     return [f"{name}=={distribution(name).version}" for name in sorted(found, key=str.lower)]
+
+
+def _is_installed_from(owner: str, repository: Path) -> bool:
+    """Whether a distribution is the repository's own code, installed from there (PEP 610)."""
+    url = json.loads(distribution(owner).read_text("direct_url.json") or "{}").get("url", "")
+    return Path(unquote(urlsplit(url).path)).is_relative_to(repository) if url.startswith("file:") else False
 
 
 def _imports(file: Path) -> Iterator[str]:

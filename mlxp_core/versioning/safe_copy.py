@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from mlxp_core import console
@@ -18,6 +19,7 @@ from mlxp_core.run_directory import cannot_write, check_writable, write_whole
 from mlxp_core.versioning.checkout import QUIETLY, check_out, description
 from mlxp_core.versioning.git_command import literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
+from mlxp_core.versioning.version import option
 
 _NEW = ".new-"
 _DESCRIPTION = ".git/mlxp-description"
@@ -40,18 +42,18 @@ def check_place(repository: Repository, parent: Path) -> None:
     """
     check_writable(parent)
     place = parent / repository.root.name
-    if place.is_relative_to(repository.root) and repository.tracked_files(
-        literally(str(place.relative_to(repository.root)))
-    ):
+    inside = place.is_relative_to(repository.root) and place != repository.root
+    holds_code = inside and repository.tracked_files(literally(str(place.relative_to(repository.root))))
+    if holds_code or (place / ".git").exists():
         raise OptionError(
-            f"Safe copies cannot be made in {place}, which holds tracked files of the repository: set "
-            "hydra.callbacks.mlxp_versioning.parent_work_dir to another directory."
+            f"Safe copies cannot be made in {place}, which holds the files of a repository: set "
+            f"{option('parent_work_dir')} to another directory."
         )
     existing = next(path for path in (place, *place.parents) if path.exists())
     if _is_full(existing):
         raise SafeCopyError(
             f"Safe copies cannot be made in {parent}: the disk is full. Make room, or set "
-            "hydra.callbacks.mlxp_versioning.parent_work_dir to another directory."
+            f"{option('parent_work_dir')} to another directory."
         )
 
 
@@ -68,7 +70,8 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
         SafeCopyError: it cannot be made; nothing is left of it.
         GitError: git cannot make it.
     """
-    for candidate in _names(path):
+    candidate, numbers = path, count(2)
+    while True:
         if not candidate.exists():
             console.say(f"Creating a copy of the repository at {candidate}\n")
             _make(repository, commit, candidate)
@@ -77,16 +80,8 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
         if problem is None:
             console.say(f"Using the copy of the repository at {candidate}\n")
             return candidate
-        console.say(f"The copy {candidate} is no longer the code of that commit ({problem}); it is left alone.")
-    raise AssertionError("there is always another name")
-
-
-def _names(path: Path) -> Iterator[Path]:
-    yield path
-    number = 2
-    while True:
-        yield path.with_name(f"{path.name}-{number}")
-        number += 1
+        console.say(f"The copy {candidate} cannot be used again ({problem}); it is left alone.")
+        candidate = path.with_name(f"{path.name}-{next(numbers)}")
 
 
 def _problem(copy: Path, repository: Repository, commit: str) -> str | None:
@@ -121,7 +116,8 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
     parent = path.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        write_whole(parent / ".gitignore", "*\n")
+        if not (parent / ".gitignore").exists():
+            write_whole(parent / ".gitignore", "*\n")
         _remove_remains(parent)
         temporary = parent / f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()}"
         try:

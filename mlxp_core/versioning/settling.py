@@ -76,6 +76,8 @@ class _Settling:
         status = self._untracked(status)
         untracked = _recorded([*status.untracked, *(f"{path}/" for path in status.unseen)])
         status, uncommitted, commit = self._uncommitted(status)
+        if uncommitted == "ignored":  # what was added is in no commit
+            untracked += _recorded(self.staging.paths)
         copy = self._copy(commit)
         code = copy or self.repository.root
         if copy or uncommitted == "kept":
@@ -86,7 +88,7 @@ class _Settling:
             branch=status.branch,
             uncommitted=uncommitted,
             untracked=untracked,
-            requirements=requirements(code) if self.options.compute_requirements else [],
+            requirements=requirements(code, self.repository.root) if self.options.compute_requirements else [],
             safe_copy=str(copy) if copy else None,
         )
 
@@ -126,7 +128,7 @@ class _Settling:
         asked = False
         while status.untracked and choice != "ignore":
             if choice == "refuse":
-                raise self._refused("untracked files", status.untracked)
+                raise self._refused("untracked", "untracked files", status.untracked)
             if choice == "ask":
                 answer, asked = dialogue.ask_untracked(self.repository, status), True
                 if answer == "c":
@@ -142,6 +144,10 @@ class _Settling:
                     return replace(status, changed=status.changed + status.untracked, untracked=())
                 self.staging.add(status.untracked)
             status = self.repository.status()
+            if choice == "add" and status.untracked:
+                raise self._refused(
+                    "untracked", "untracked files, which came while others were added", status.untracked
+                )
         if asked and not status.untracked:
             console.say("No more untracked files!\n")
         return status
@@ -153,7 +159,7 @@ class _Settling:
         while status.changed:
             answer = dialogue.ask_uncommitted(status) if choice == "ask" else choice
             if answer == "refuse":
-                raise self._refused("uncommitted changes", status.changed)
+                raise self._refused("uncommitted", "uncommitted changes", status.changed)
             if answer in ("c", "ignore"):
                 return status, "ignored", status.commit
             if answer in ("d", "keep"):
@@ -165,7 +171,7 @@ class _Settling:
             if not status.changed:
                 console.say("No more uncommitted changes!\n")
             elif choice == "commit":
-                raise self._refused("uncommitted changes, after the commit too,", status.changed)
+                raise self._refused("uncommitted", "uncommitted changes, after the commit too", status.changed)
         return status, outcome, status.commit
 
     def _commit(self, status: Status) -> None:
@@ -185,10 +191,14 @@ class _Settling:
         self.staging.undo()
         return commit
 
-    def _refused(self, what: str, paths: tuple[str, ...]) -> GitError:
+    def _refused(self, name: str, what: str, paths: tuple[str, ...]) -> GitError:
+        advice = {
+            "untracked": "Add them to git, name them in .gitignore, or set {} to add or ignore.",
+            "uncommitted": "Commit them, or set {} to commit, keep or ignore.",
+        }[name]
         return GitError(
-            f"There are {what} in {self.repository.root}: {_shown(paths)}. Commit them, or name them in .gitignore, "
-            "then launch again."
+            f"There are {what} in {self.repository.root}: {_shown(paths)}. {advice.format(option(name))} Nothing was "
+            "launched."
         )
 
     def _check_stuck(self, status: Status) -> None:

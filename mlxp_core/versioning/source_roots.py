@@ -14,6 +14,7 @@ from types import ModuleType
 
 from mlxp_core import console
 from mlxp_core.errors import SafeCopyError
+from mlxp_core.versioning.version import option
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Move:
         if moved and os.pathsep in str(self.copy):
             raise SafeCopyError(
                 f"The safe copy {self.copy} cannot be on PYTHONPATH, because its path holds '{os.pathsep}': set "
-                "hydra.callbacks.mlxp_versioning.parent_work_dir to another directory."
+                f"{option('parent_work_dir')} to another directory."
             )
         return os.pathsep.join(map(str, new)) if new else None
 
@@ -112,7 +113,7 @@ def loaded_from(root: Path, copy: Path) -> list[str]:
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and is_source(Path(os.path.realpath(file)), root, copy):
+        if isinstance(file, str) and _is_own(Path(os.path.realpath(file)), root, copy):
             found.append(name)
     return sorted(found)
 
@@ -124,7 +125,10 @@ def is_installed(path: Path) -> bool:
 
 def is_source(path: Path, root: Path, copy: Path | None = None) -> bool:
     """Whether a path is one of a repository's own, and not of its safe copy or of an installation inside it."""
-    real = _real(path)
+    return _is_own(_real(path), root, copy)
+
+
+def _is_own(real: Path, root: Path, copy: Path | None) -> bool:
     in_copy = copy is not None and real.is_relative_to(copy)
     return real.is_relative_to(root) and not in_copy and not is_installed(real)
 
@@ -135,6 +139,8 @@ def _installation() -> tuple[Path, ...]:
     directories = [sysconfig.get_path(name) for name in names]
     if site.ENABLE_USER_SITE:
         directories.append(site.getusersitepackages())
+    if sys.prefix != sys.base_prefix and not Path(sys.prefix, ".git").exists():
+        directories.append(sys.prefix)  # of a virtual environment all, src/ too, where pip puts what it clones
     return tuple(Path(os.path.realpath(directory)) for directory in directories)
 
 

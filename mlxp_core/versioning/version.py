@@ -63,6 +63,19 @@ class Version:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What a process settled of the code that runs.
+
+    Attributes:
+        version: the record for info.yaml.
+        started_in: where the user started the program.
+    """
+
+    version: dict[str, Any]
+    started_in: Path
+
+
 def option(name: str) -> str:
     """The full name of an option."""
     return f"hydra.callbacks.mlxp_versioning.{name}"
