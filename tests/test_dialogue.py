@@ -72,7 +72,7 @@ def project(project: Project) -> Iterator[Project]:
 
 def test_the_whole_dialogue(project: Project) -> None:
     terminal = Terminal(project, "-m", "x=1,2", CALLBACK)
-    assert terminal.until(UNTRACKED) == (
+    assert terminal.until(UNTRACKED).endswith(  # Hydra 1.4 warns first, of version_base in the application
         "There are untracked files in the repository:\n\n"
         "tutorial/notes.txt (1.2 kB)\n\n"
         "How would you like to handle untracked files? (a/b/c)\n\n"
@@ -314,7 +314,7 @@ def test_no_terminal(project: Project) -> None:
     before = project.state()
     result = project.run(CALLBACK)
     assert result.status == 1
-    assert result.stderr == (
+    assert result.stderr.endswith(
         "mlxp_versioning has a question, and there is no terminal to ask it on. Nothing was launched.\n"
         f"In {project.root} are untracked: tutorial/notes.txt\n"
         f"In {project.root} are uncommitted: tutorial/answer.py\n"
