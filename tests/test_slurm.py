@@ -201,9 +201,9 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
 @pytest.mark.once
 def test_interrupted_preparation(slurm: Cluster) -> None:
     app = slurm.app("slurm-interrupted-early").write_probe()
-    process = start_sweep(app, "x=range(200)")
+    process = start_sweep(app, "x=range(600)")
     assert process.stdout is not None
-    assert process.stdout.readline() == "Preparing 200 runs ...\n"
+    assert process.stdout.readline() == "Preparing 600 runs ...\n"
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert "Interrupted. Nothing was submitted.\n" in stderr
