@@ -365,6 +365,8 @@ def test_links(project: Project) -> None:
 def test_requirements(project: Project) -> None:
     project.write("reader.py", "import yaml, json\nfrom numpy import array\nimport answer\nimport nowhere\n")
     project.write("loggers/numpy.py", "")
+    project.write("../omegaconf/data.txt", "")
+    project.write("../yaml_tools/__init__.py", "")
     project.commit()
     project.launch(*option(compute_requirements="true"))
     found = project.records()[0]["version_manager"]["requirements"]

@@ -15,7 +15,7 @@ import pytest
 from mlxp_core.errors import RunDirectoryError
 from mlxp_core.run_directory import check_writable
 from tests.programs import App, Result
-from tests.projects import COPY, Project, option
+from tests.projects import COPY, Project, option, virtual_environment
 
 pytestmark = pytest.mark.once
 
@@ -255,11 +255,36 @@ def test_links(project: Project) -> None:
 
 def test_installed_application(project: Project) -> None:
     """A program that is not in a repository at all, although it is started in one."""
-    code = "import sys; sys.argv[0] = 'main.py'; from hydra.main import main; main(version_base=None)(print)()"
-    result = project.run(*COPY, program=("-c", code))
+    project.python = virtual_environment(project.root.parent / "venv", project.python)
+    (site_packages,) = (project.root.parent / "venv").glob("lib/python*/site-packages")
+    shutil.copy(project.directory / "main.py", site_packages / "installed.py")
+    shutil.copytree(project.directory / "conf", site_packages / "conf")
+    result = project.run(*COPY, program=("-m", "installed"))
+    refused(project, result, "cannot say which code this application is: ")
+    assert "installed.py is installed. Start it from a file in a git repository, or install it with" in result.stderr
+
+
+def test_python_that_reads_no_variables(project: Project) -> None:
+    (project.root / "src").mkdir()
+    project.write("../src/library.py", "")
+    text = (project.directory / "main.py").read_text()
+    project.write("main.py", f"import sys; sys.path.append({str(project.root / 'src')!r})\n{text}")
+    project.commit()
+    result = project.run(*COPY, program=("-E", "main.py"))
     assert result.status == 1
-    assert "Nothing" not in result.stdout
-    assert project.copies() == []
+    assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start without them." in result.stderr
+    assert project.runs() == []
+
+
+def test_another_thing_in_the_place_of_a_link(project: Project) -> None:
+    project.write("../.gitignore", "data\n")
+    project.write("data/x", "")
+    project.commit()
+    project.launch()
+    (project.copies()[0] / "tutorial" / "data").mkdir()
+    result = project.run(*COPY, *option(links="[data]"))
+    assert result.status == 1
+    assert "tutorial/data is there already: remove it, or leave the link out." in result.stderr
 
 
 @contextmanager

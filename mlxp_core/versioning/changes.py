@@ -57,18 +57,17 @@ class Staging:
         Raises:
             GitError: another git process keeps the index to itself.
         """
-        if not self.paths:
+        added, self.paths = self.paths, []  # tried once
+        if not added:
             return
         with interrupts_blocked(ALL_SIGNALS):
             if self._before and self._index.read_bytes() == self._after:
-                self._put_back()
+                self._put_back(len(added))
             else:
-                _with_paths(self._repository, ["rm", "-r", "-q", "--cached", "--ignore-unmatch"], self.paths)
-            self.settle()
+                _with_paths(self._repository, ["rm", "-r", "-q", "--cached", "--ignore-unmatch"], added)
 
-    def _put_back(self) -> None:
+    def _put_back(self, added: int) -> None:
         lock = self._index.with_name("index.lock")  # git's own way to write it whole, one at a time
-        added, self.paths = self.paths, []  # tried once
         end = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -79,7 +78,7 @@ class Staging:
                 if time.monotonic() > end:
                     raise GitError(
                         f"Another git process is at work in {self._repository.root} ({lock} exists), so "
-                        f"{len(added)} added files stay staged: 'git restore --staged' takes them back."
+                        f"{added} added files stay staged: 'git restore --staged' takes them back."
                     ) from None
                 time.sleep(0.1)
         _set_time(lock, self._before_ns)

@@ -23,8 +23,9 @@ def requirements(code: Path, repository: Path) -> list[str]:
     Returns:
         `name==version`, sorted by name; what is the repository's own is left out.
     """
-    files = [code / name for name in Repository(code).tracked_files("*.py")]
-    own = {path.stem for root in (code, code / "src") for path in root.glob("*")}
+    names = Repository(code).tracked_files("*.py")
+    files = [code / name for name in names]
+    own = {Path(name.removeprefix("src/")).parts[0].removesuffix(".py") for name in names}
     imported = {name for file in files for name in _imports(file)}
     installed = packages_distributions()
     found = set()

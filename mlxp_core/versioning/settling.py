@@ -223,8 +223,7 @@ class _Settling:
     def _not_in_copy(self, name: str) -> GitError:
         return GitError(
             f"{self.repository.root / name} is not in the commit, so it would not be in the safe copy: add it to git "
-            "(git add, or "
-            f"{option('untracked')}=add) or set {option('run_from')}=repository."
+            f"(git add, or {option('untracked')}=add) or set {option('run_from')}=repository."
         )
 
 
