@@ -23,6 +23,8 @@ setup(
         "GitPython>=3.1",
         "submitit>=1.5",
         "rich>=13",
+        "tenacity>=8",
+        "click>=8.1",
     ],
     extras_require={
         # what example_app needs
@@ -32,20 +34,22 @@ setup(
             "hypothesis>=6",
             "pexpect>=4.9",
             "hydra-joblib-launcher>=1.2",
+            "hydra-zen>=0.13",
             "ruff>=0.9",
             "mypy>=1.15",
             "types-PyYAML",
             "types-pexpect",
         ],
     },
-    # Hydra 1.4 finds plugins here; 1.3 scans hydra_plugins
     entry_points={
+        "console_scripts": ["mlxp = mlxp_core.cli:main"],
+        # Hydra 1.4 finds plugins here; 1.3 scans hydra_plugins
         "hydra.plugins": [
             "mlxp_slurm = hydra_plugins.mlxp.launchers:SLURMLauncher",
             "mlxp_oar = hydra_plugins.mlxp.launchers:OARLauncher",
             "mlxp_local = hydra_plugins.mlxp.launchers:LocalLauncher",
             "mlxp_search_path = hydra_plugins.mlxp.search_path:CallbackWarnings",
-        ]
+        ],
     },
     # setuptools' default editable install hides a namespace package from Hydra 1.3
     options={"editable_wheel": {"mode": "compat"}},

@@ -8,7 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,51 @@ def run_command(
                 pipe.close()
         raise CommandTimeoutError(f"'{shlex.join(argv)}' did not answer within {timeout_s:g} s.") from None
     return Answer(tuple(argv), process.returncode, stdout, stderr)
+
+
+def run_recorded(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    answer: Path,
+    keep_open: Sequence[int] = (),
+    still_waiting: Callable[[float], None],
+) -> Answer:
+    """Run a program that writes its answer into a file, so that it is not lost when this process is killed meanwhile.
+
+    The program runs in a session of its own: what ends the terminal does not end it half-way.
+
+    Args:
+        answer: the file; both outputs go there.
+        keep_open: file descriptors that stay open in the program.
+        still_waiting: called with the seconds that have passed, about every second, until the program has ended; what
+            it raises leaves the program alone.
+
+    Raises:
+        CommandNotFoundError: there is no such program.
+    """
+    log.debug("running %s", shlex.join(argv))
+    start = time.monotonic()
+    with answer.open("wb") as file:
+        try:
+            process = subprocess.Popen(
+                argv,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                pass_fds=tuple(keep_open),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CommandNotFoundError(f"The command '{argv[0]}' is not on this machine.") from None
+    while True:
+        try:
+            status = process.wait(timeout=1)
+            break
+        except subprocess.TimeoutExpired:
+            still_waiting(time.monotonic() - start)
+    return Answer(tuple(argv), status, answer.read_text(encoding="utf-8", errors="replace"), "")
 
 
 def become(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:

@@ -8,31 +8,68 @@ functions. What it does not know to be the same in every detail it leaves to Hyd
 
 from __future__ import annotations
 
+import os
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from itertools import compress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.base import Node
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import AnyNode, DictConfig, OmegaConf, ValueNode, flag_override, open_dict
+from omegaconf.base import Metadata, Node
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.grammar_parser import parse
+
+from mlxp_core.errors import OptionError
 
 # Hydra 1.3 puts the jobs' override_dirname into the configuration; in 1.4 it is an interpolation
 _dirname = getattr(config_loader_impl, "get_overrides_dirname", None)
+# Jobs have thousands of different numbers, and parsing takes longer than the rest; Hydra takes this for one, too
+_BY_NUMBER = re.compile(r"([\w.]+)=(-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))")
+# Interpolations that values have no part in, but through what is inside them: resolvers that look at their arguments
+# alone, and references to the hydra node, other than where Hydra writes the overrides
+_RESOLVER = re.compile(r"\$\{(now|mlxp_run_number|oc\.env):.*\}", re.DOTALL)
+_REFERENCE = re.compile(r"\$\{hydra[.:](?!overrides|job\.override_dirname)([\w.]+)\}")
+_ONLY_NOW = re.compile(r"([^$]|\$\{now:[^${}]*\})*")
+_NUMBER = "${hydra.job.num}"
+# Choices of groups that are kept, each in 100 kB or more
+_MOST_BASES = 256
+# Resolved values are kept at a configuration's root, which a value cannot be: this one stays empty
+_NO_CACHE: defaultdict[str, Any] = defaultdict(dict)
+
+
+class JobPaths(NamedTuple):
+    """Where Hydra's own launcher would run a job: `sweep_dir` is absolute."""
+
+    sweep_dir: str
+    subdir: str
+    output_subdir: str | None
 
 
 class SweepConfigLoader(ConfigLoaderImpl):
-    """Hydra's own loader, and a shorter way for the jobs of a sweep."""
+    """Hydra's own loader, and a shorter way for the jobs of a sweep. In another process it starts anew."""
 
     def __init__(self, loader: ConfigLoader) -> None:
-        self.__dict__.update(loader.__dict__)
+        self.__setstate__(vars(loader))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_parser", "_parse", "_sweeps")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._parser = OverridesParser.create()
-        self._parsed: dict[str, Override] = {}
+        self._parse = lru_cache(maxsize=1024)(self._parse_override)  # the values of a grid come again and again
         self._sweeps: dict[tuple[Any, ...], _Sweep] = {}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
@@ -43,54 +80,82 @@ class SweepConfigLoader(ConfigLoaderImpl):
             config = None
         return super().load_sweep_config(master_config, sweep_overrides) if config is None else config
 
-    def _from_base(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig | None:
+    def job_paths(self, master_config: DictConfig, sweep_overrides: list[str], job_num: int) -> JobPaths:
+        """The directories of a job, without its configuration where they do not depend on what is in it.
+
+        Raises:
+            OptionError: they depend on what is not known before the job runs.
+        """
+        sweep = self._sweeps.get(_sweep_key(master_config))
+        # Of a job that was composed before: an override that cannot be applied is an error now, not when the job runs
+        base = sweep.bases.get(sweep.composed.get(tuple(sweep_overrides), ("",))) if sweep else None
+        if base is not None and base.settles_paths:
+            with suppress(OmegaConfBaseException):  # the long way says it in full
+                return base.paths(master_config, job_num)
+        config = self.load_sweep_config(master_config, sweep_overrides)
+        with open_dict(config):
+            config.hydra.job.num = job_num
+        with _as_hydra_config(config):
+            try:
+                hydra = config.hydra
+                return JobPaths(os.path.abspath(hydra.sweep.dir), str(hydra.sweep.subdir), hydra.output_subdir)
+            except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+                raise OptionError(
+                    "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
+                    f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
+                    "hydra/callbacks=mlxp_logging."
+                ) from error
+
+    def _from_base(self, master: DictConfig, overrides: list[str]) -> DictConfig | None:
         parsed = [self._parse(text) for text in overrides]
         if any(one.is_hydra_override() or one.is_sweep_override() for one in parsed):
             return None
-        sweep = self._sweep(master)
-        values = [one for one in parsed if not sweep.names_group(one)]
-        groups = tuple(text for text, one in zip(overrides, parsed, strict=True) if sweep.names_group(one))
+        key = _sweep_key(master)
+        if key not in self._sweeps:
+            _, repository = self._parse_overrides_and_create_caching_repo(key[0], list(key[1]))
+            self._sweeps[key] = _Sweep(repository)
+        sweep = self._sweeps[key]
+        is_group = [sweep.names_group(one) for one in parsed]
+        groups = tuple(compress(overrides, is_group))
         if groups not in sweep.bases:
-            sweep.bases[groups] = super().load_sweep_config(master, list(groups))
-        config = _copy(sweep.bases[groups])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        task = config.hydra.overrides.task
-        task.clear()
-        task.extend([one.input_line for one in parsed])
-        if _dirname is not None:
-            how = config.hydra.job.config.override_dirname
-            config.hydra.job.override_dirname = _dirname(
-                overrides=parsed, kv_sep=how.kv_sep, item_sep=how.item_sep, exclude_keys=how.exclude_keys
-            )
+            if len(sweep.bases) >= _MOST_BASES:
+                del sweep.bases[next(iter(sweep.bases))]
+            sweep.bases[groups] = _Base(super().load_sweep_config(master, list(groups)))
+        base = sweep.bases[groups]
+        if not base.is_usable:
+            return None
+        config = base.with_values([one for one, group in zip(parsed, is_group, strict=True) if not group], parsed)
         OmegaConf.copy_cache(from_config=master, to_config=config)
+        sweep.composed[tuple(overrides)] = groups
         return config
 
-    def _parse(self, text: str) -> Override:
-        if text not in self._parsed:
-            self._parsed[text] = self._parser.parse_override(text)
-        return self._parsed[text]
+    def _parse_override(self, text: str) -> Override:
+        number = _BY_NUMBER.fullmatch(text)
+        if number is None or number[2] == "0":
+            return self._parser.parse_override(text)
+        value = float(number[2]) if number[3] else int(number[2])
+        return replace(self._parse(f"{number[1]}=0"), _value=value, input_line=text)
 
-    def _sweep(self, master: DictConfig) -> _Sweep:
-        # All that a composition depends on besides the job's own overrides and the files
-        given = cast(list[str], OmegaConf.to_container(master.hydra.overrides.hydra))  # some hold interpolations
-        key = (master.hydra.job.config_name, tuple(given), Path.cwd())
-        if key not in self._sweeps:
-            _, repository = self._parse_overrides_and_create_caching_repo(key[0], given)
-            self._sweeps[key] = _Sweep(repository)
-        return self._sweeps[key]
+
+def _sweep_key(master: DictConfig) -> tuple[Any, ...]:
+    """All that a composition depends on besides the job's own overrides and the files."""
+    hydra = _node(master, "hydra.overrides.hydra")  # callbacks extend it
+    return _node(master, "hydra.job.config_name")._value(), tuple(one._value() for one in hydra._content), Path.cwd()
 
 
 class _Sweep:
     """What the jobs of one sweep share.
 
     Attributes:
-        bases: the configuration of a job for each choice of groups, with no other override.
+        bases: by choice of groups, the overrides that make it.
+        composed: the choice of groups of each job that a base could make.
     """
 
     def __init__(self, repository: IConfigRepository) -> None:
         self._repository = repository
         self._is_group: dict[str, bool] = {}
-        self.bases: dict[tuple[str, ...], DictConfig] = {}
+        self.bases: dict[tuple[str, ...], _Base] = {}
+        self.composed: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def names_group(self, override: Override) -> bool:
         """Whether an override chooses a config of a group; it has a say in which files are read."""
@@ -100,31 +165,158 @@ class _Sweep:
         return self._is_group[key] and not isinstance(override.value(), dict)
 
 
+class _Base:
+    """The configuration of a job for one choice of groups, with no other override.
+
+    Attributes:
+        is_usable: whether Hydra does nothing by the values after it applied them, besides writing them down.
+        settles_paths: whether the directories of jobs depend on no value.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self._config, self._numbered = config, _copy(config)
+        job = cast(dict[str, Any], OmegaConf.to_container(config.hydra.job, resolve=False))
+        self.is_usable = "${" not in str([job.get(name) for name in ("name", "env_copy", "config")])
+        self._dirname_options = job["config"]["override_dirname"]
+        config.hydra.overrides.task.append("")  # each copy gets a list of its own, of nodes like this one
+        self._line = _node(config, "hydra.overrides.task")._content[-1]
+        self._number = _node(self._numbered, "hydra.job.num")
+        self._number._set_value(0)
+        nodes = [_node(self._numbered, f"hydra.{key}") for key in ("sweep.dir", "sweep.subdir", "output_subdir")]
+        self.settles_paths = all(_is_settled(node, self._numbered) for node in nodes)
+        self._trees = [(node, _tree(node)) for node in nodes] if self.settles_paths else []
+        self._has_one_dir = self.settles_paths and _ONLY_NOW.fullmatch(nodes[0]._value()) is not None
+        self._cache, self._sweep_dir = {}, ""
+
+    def with_values(self, values: list[Override], written: list[Override]) -> DictConfig:
+        """The configuration of a job: `values` applied, all its overrides written down."""
+        config = _copy(self._config)
+        # A value can reach the hydra node through an interpolation: that is an error here, and Hydra's to do
+        with flag_override(_node(config, "hydra"), "readonly", True):
+            for one in values:
+                if not _set_number(config, one):
+                    ConfigLoaderImpl._apply_overrides_to_config([one], config)
+        task = _node(config, "hydra.overrides.task")
+        task._content[:] = [_copy_node(self._line, task) for _ in written]
+        for position, one in enumerate(written):
+            task._content[position]._set_key(position)
+            task._content[position]._set_value(one.input_line)
+        if _dirname is not None:
+            _node(config, "hydra.job.override_dirname")._set_value(_dirname(written, **self._dirname_options))
+        return config
+
+    def paths(self, master: DictConfig, number: int) -> JobPaths:
+        """The directories of one job."""
+        cache = OmegaConf.get_cache(master)  # it holds the sweep's ${now:}; what is in it is never replaced
+        is_new = cache is not self._cache or _size(cache) != _size(OmegaConf.get_cache(self._numbered))
+        if is_new:
+            OmegaConf.copy_cache(from_config=master, to_config=self._numbered)
+            self._cache = cache
+        self._number._set_value(number)
+        with _as_hydra_config(self._numbered):
+            if is_new or not self._has_one_dir:
+                self._sweep_dir = os.path.abspath(_value(*self._trees[0], number))
+            subdir, output_subdir = (_value(*path, number) for path in self._trees[1:])
+            return JobPaths(self._sweep_dir, str(subdir), output_subdir)
+
+
+@contextmanager
+def _as_hydra_config(config: DictConfig) -> Iterator[None]:
+    """For ${hydra:...}. HydraConfig's own set_config would copy the configuration, in 5 ms."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().cfg = cast(Any, config)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _node(config: DictConfig, key: str) -> Any:
+    """The node at a key, None if there is none or only through an interpolation. OmegaConf's own way takes 50 us."""
+    node: Any = config
+    for name in key.split("."):
+        content = node.__dict__.get("_content")
+        node = content.get(name) if isinstance(content, dict) else None
+        if node is None:
+            return None
+    return node
+
+
+def _is_settled(node: Node | None, config: DictConfig) -> bool:
+    """Whether what a value says depends on no value that a job can have, besides its number."""
+    if not isinstance(node, ValueNode) or node._is_missing():
+        return False
+    return not node._is_interpolation() or _is_tree_settled(parse(node._value()), config)
+
+
+def _is_tree_settled(tree: Any, config: DictConfig) -> bool:
+    if type(tree).__name__ == "InterpolationNodeContext" or type(tree).__name__ == "InterpolationResolverContext":
+        text = tree.getText()
+        reference = _REFERENCE.fullmatch(text)
+        if reference:
+            return _is_settled(_node(config, f"hydra.{reference[1]}"), config)
+        if not _RESOLVER.fullmatch(text):
+            return False
+    return all(_is_tree_settled(child, config) for child in getattr(tree, "children", None) or ())
+
+
+def _tree(node: Any) -> Any:
+    """A value's interpolation, which OmegaConf parses anew each time that it is asked for; None if there is none."""
+    text = str(node._value())
+    is_plain = not node._is_interpolation() or ("$" not in text.replace(_NUMBER, "") and "\\" not in text)
+    return None if is_plain else parse(text)
+
+
+def _value(node: Any, tree: Any, number: int) -> Any:
+    """What OmegaConf makes of a value whose interpolation is `tree`."""
+    if tree is None:
+        return node._value() and node._value().replace(_NUMBER, str(number))
+    parent = node._get_parent()
+    return parent._resolve_interpolation_from_parse_tree(parent, node, node._key(), tree, True, set())._value()
+
+
+def _set_number(config: DictConfig, override: Override) -> bool:
+    """Whether an override gives another number to a plain value, and that is done, as OmegaConf does in the end."""
+    value = override._value
+    if override.type is not OverrideType.CHANGE or override.package or type(value) not in (int, float, bool):
+        return False
+    node = _node(config, override.key_or_group)
+    if type(node) is not AnyNode or node._get_parent()._get_flag("readonly"):
+        return False
+    node._set_value(value)
+    return True
+
+
+def _size(cache: dict[str, Any]) -> int:
+    return sum(map(len, cache.values()))
+
+
 def _copy(config: DictConfig) -> DictConfig:
     """The same as copy.deepcopy(config), ten times faster: values are shared, because none of them can change."""
-    copied = _copy_node(config, None)
-    assert isinstance(copied, DictConfig)
-    return copied
+    return cast(DictConfig, _copy_node(config, None))
 
 
-def _copy_node(node: Node, parent: Node | None) -> Node:
-    new = object.__new__(type(node))
-    attributes = new.__dict__
-    attributes.update(node.__dict__)
-    attributes["_parent"] = parent
-    attributes["_flags_cache"] = None  # found again when it is asked for
-    old_metadata = attributes["_metadata"]
-    metadata = object.__new__(type(old_metadata))
-    metadata.__dict__.update(old_metadata.__dict__)
-    metadata.flags = dict(metadata.flags) if metadata.flags else {}
+def _copy_node(node: Any, parent: Any) -> Any:
+    new: Any = object.__new__(type(node))
+    old = node._metadata
+    flags = old.flags.copy() if old.flags else {}
+    attributes = node.__dict__
+    if "_content" not in attributes:
+        # Attributes that are set one by one, and not in a __dict__, take half the memory: most nodes are values
+        new._metadata = Metadata(old.ref_type, old.object_type, old.optional, old.key, flags, old.flags_root, _NO_CACHE)
+        new._parent, new._flags_cache, new._val = parent, None, node._val
+        return new
+    metadata = object.__new__(type(old))
+    metadata.__dict__.update(old.__dict__)
+    metadata.flags = flags
     metadata.resolver_cache = defaultdict(dict)
-    attributes["_metadata"] = metadata
-    if "_content" in attributes:
-        content = attributes["_content"]
-        if isinstance(content, dict):
-            attributes["_content"] = {key: _copy_node(value, new) for key, value in content.items()}
-        elif isinstance(content, list):
-            attributes["_content"] = [_copy_node(value, new) for value in content]
-        elif isinstance(content, Node):
-            attributes["_content"] = _copy_node(content, new)
+    # Flags are looked up again when they are asked for
+    new.__dict__.update(attributes, _metadata=metadata, _parent=parent, _flags_cache=None)
+    content = attributes["_content"]
+    if isinstance(content, dict):
+        new.__dict__["_content"] = {key: _copy_node(value, new) for key, value in content.items()}
+    elif isinstance(content, (list, tuple)):
+        new.__dict__["_content"] = type(content)([_copy_node(value, new) for value in content])
+    elif isinstance(content, Node):
+        new.__dict__["_content"] = _copy_node(content, new)
     return new

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+# Runs that are prepared within two seconds
+SILENT = 1_000
+# Runs that are named one by one
+NAMED = 20
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -31,36 +40,65 @@ def count(things: Sized, noun: str) -> str:
     return f"{len(things)} {plural(things, noun)}"
 
 
-@contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[str, bool], None]]:
-    """Show how far a known number of runs is.
+class Progress:
+    """How far a known number of runs is, in plain lines."""
 
-    Yields a function that reports one that ended: its line, and whether it succeeded. Without a terminal there are
-    these lines alone.
-    """
-    if not sys.stdout.isatty():
+    def __init__(self, title: str, total: int) -> None:
+        self.total = total
+        self.done = 0
         say(title)
-        done = 0
 
-        def plain(line: str, succeeded: bool) -> None:
-            nonlocal done
-            done += 1
-            say(f"  {done}/{total}  {'COMPLETE' if succeeded else 'FAILED  '}  {line}")
+    def ended(self, line: str, *, succeeded: bool) -> None:
+        """Report a run that ended."""
+        self.done += 1
+        say(f"  {self.done}/{self.total}  {'COMPLETE' if succeeded else 'FAILED  '}  {line}")
 
-        yield plain
+    def note(self, text: str) -> None:
+        """Report what the others do; seen on a terminal alone."""
+
+    def say(self, text: str) -> None:
+        """Print a line between the reports."""
+        say(text)
+
+
+class _Bar(Progress):
+    """The same on a terminal."""
+
+    def __init__(self, title: str, total: int, bar: rich.progress.Progress) -> None:
+        self.bar = bar
+        self.task = bar.add_task(title, total=total, note="")
+
+    def ended(self, line: str, *, succeeded: bool) -> None:
+        from rich.text import Text
+
+        status = Text("COMPLETE", "green") if succeeded else Text("FAILED  ", "red")
+        self.bar.console.print(Text.assemble("  ", status, "  ", line))
+        self.bar.advance(self.task)
+
+    def note(self, text: str) -> None:
+        self.bar.update(self.task, note=text)
+
+    def say(self, text: str) -> None:
+        self.bar.console.print(text, markup=False)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Progress]:
+    """Show how far a known number of runs is: by a bar on a terminal, by lines elsewhere."""
+    if not sys.stdout.isatty():
+        yield Progress(title, total)
         return
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.text import Text
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(highlight=False)) as bar:
-        task = bar.add_task(title, total=total)
-
-        def report(line: str, succeeded: bool) -> None:
-            status = Text("COMPLETE", "green") if succeeded else Text("FAILED  ", "red")
-            bar.console.print(Text.assemble("  ", status, "  ", line))
-            bar.advance(task)
-
-        yield report
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=Console(highlight=False)) as bar:
+        yield _Bar(title, total, bar)

@@ -7,13 +7,16 @@ MlxpError
 ├── LaunchInterruptedError   the user stopped a launch half-way
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
 ├── RunFailedError           a run ended without a result
+├── LaunchRecordError        the record of a launch is damaged, or of another kind
 ├── GitError                 git could not do what it was asked, or the repository is in no state for it
 ├── NoAnswerError            a question to the user got no answer
 ├── SafeCopyError            the copy of the code cannot be made
 ├── CommandError             another program could not do what it was asked
 │   ├── CommandNotFoundError     it is not on this machine
 │   └── CommandTimeoutError      it did not answer
+├── SchedulerUnavailableError  the scheduler does not say what it knows of its jobs
 └── SubmissionError          the scheduler did not take a job
+    ├── SubmissionDeferredError  not now, but it may later
     └── SubmissionUnknownError   nobody can say whether it took the job
 """
 
@@ -48,6 +51,10 @@ class RunFailedError(MlxpError):
     """A run ended without leaving a result."""
 
 
+class LaunchRecordError(MlxpError):
+    """The record of a launch is damaged, or of another kind than this version knows."""
+
+
 class GitError(MlxpError):
     """git could not do what it was asked, or the repository is in no state for it."""
 
@@ -72,8 +79,16 @@ class CommandTimeoutError(CommandError):
     """A program did not answer in time; it may still do what it was asked."""
 
 
+class SchedulerUnavailableError(MlxpError):
+    """The scheduler does not say what it knows of its jobs."""
+
+
 class SubmissionError(MlxpError):
     """The scheduler did not take a job."""
+
+
+class SubmissionDeferredError(SubmissionError):
+    """The scheduler cannot take a job now, and may later."""
 
 
 class SubmissionUnknownError(SubmissionError):

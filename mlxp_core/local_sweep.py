@@ -6,14 +6,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 
 from mlxp_core import console
 from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.options import LocalOptions
-from mlxp_core.results import read_result
+from mlxp_core.plan import Run
+from mlxp_core.results import read_result, say_failed
+from mlxp_core.run_files import RunFiles
 from mlxp_core.schedulers.local import LocalScheduler
-from mlxp_core.sweep import Run, Sweep
+from mlxp_core.sweep import Sweep
 
 
 class LocalSweep(Sweep):
@@ -23,17 +25,35 @@ class LocalSweep(Sweep):
     scheduler_class = LocalScheduler
     scheduler: LocalScheduler
 
-    def _start(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+    def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
+        directory = self._make_directory() if self.app is None else self.sweep_dir
+        plan = self._plan(job_overrides, first, directory)
+        files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script)
+        try:
+            for run in plan.runs:
+                files.write(run)
+        except BaseException:
+            files.take_back(plan.runs)
+            raise
+        if self.options.dry_run:
+            self._say_dry_run(plan)
+            return []
+        return self._start(plan.runs, files)
+
+    def _job_options(self) -> list[str]:
+        return ["++hydra.callbacks.mlxp_job.keep_return=true"]
+
+    def _start(self, runs: Sequence[Run], files: RunFiles) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=self.sweep_dir))
         try:
-            with console.progress(title, len(runs)) as report:
+            with console.progress(title, len(runs)) as progress:
                 for index, exit_status in self.scheduler.run([run.job for run in runs], folder):
                     run = runs[index]
-                    results[index] = read_result(run.job.run, exit_status, run.overrides)
-                    report(f"{run.label}  {' '.join(run.overrides)}", exit_status == 0)
+                    results[index] = read_result(run.directory, exit_status, run.overrides)
+                    progress.ended(f"{run.label}  {' '.join(run.overrides)}", succeeded=exit_status == 0)
         except KeyboardInterrupt:
             missing = [runs[index] for index in self.scheduler.waiting]
             lines = [
@@ -43,11 +63,6 @@ class LocalSweep(Sweep):
                 lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
-            self._launched |= len(self.scheduler.waiting) < len(runs)
-            self._discard([runs[index] for index in self.scheduler.waiting])
-        failed = [run for index, run in enumerate(runs) if results[index].status is JobStatus.FAILED]
-        if failed:
-            console.say(f"{console.count(failed, 'run')} of {len(runs)} failed; see:")
-            for run in failed:
-                console.say(f"  {run.label}/{run.job.run.stderr.name}")
+            files.take_back([runs[index] for index in self.scheduler.waiting])
+        say_failed(runs, [results[index].status for index in range(len(runs))])
         return [results[index] for index in range(len(runs))]

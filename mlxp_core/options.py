@@ -30,6 +30,9 @@ class LauncherOptions:
     env_cmd: Any = ""
     # true: write every script and submit nothing; default: false
     dry_run: bool = False
+    # what a job runs where no command line can start the application again (notebooks, hydra-zen's launch): auto, the
+    # pickled task function; never, nothing: the launch stops; default: auto
+    submit_function: str = "auto"
 
 
 @dataclass
@@ -58,6 +61,20 @@ class BatchOptions(LauncherOptions):
     mem_gb: float | None = None
     # raw directives in the scheduler's own syntax, added last, e.g. ["--mail-type=END"]; default: none
     option_cmd: Any = field(default_factory=list)
+    # runs of the sweep at the same time, at most (SLURM only); default: as many as the scheduler starts
+    array_parallelism: int | None = None
+    # runs that share one job, its resources and its time; default: 1
+    runs_per_job: int = 1
+    # of these, so many at the same time; default: 1
+    parallel_runs: int = 1
+    # jobs in one request, at most; default: as many as the scheduler takes
+    max_array_size: int | None = None
+    # how long a request that the scheduler cannot take now is tried again, in minutes; default: 10
+    submit_retry_min: float = 10
+    # whether the launch waits for its runs and returns their results; default: only for a sweeper that needs them
+    wait: bool | None = None
+    # how often the scheduler is asked about all runs, when somebody waits for them, in seconds; default: 10
+    poll_interval_s: float = 10
 
 
 @dataclass
@@ -106,6 +123,10 @@ class OAROptions(BatchOptions):
     memory_property: str | None = None
 
 
+# "none of it"; every other number is a size
+_MAY_BE_0 = ("gpus_per_node", "submit_retry_min")
+
+
 def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
     """The options of one launch as an instance of `schema`.
 
@@ -127,8 +148,10 @@ def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
     for option in fields(schema):
         value = getattr(options, option.name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and not (0 < value < inf or (value == 0 and option.name == "gpus_per_node")):
+        if is_number and not (0 < value < inf or (value == 0 and option.name in _MAY_BE_0)):
             raise OptionError(f"hydra.launcher.{option.name}={value} cannot be: give a number above 0.")
+    if options.submit_function not in ("auto", "never"):
+        raise OptionError(f"hydra.launcher.submit_function={options.submit_function} cannot be: it is auto or never.")
     return options
 
 

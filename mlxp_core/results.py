@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from hydra.core.utils import JobReturn, JobStatus
 
+from mlxp_core import console
 from mlxp_core.errors import RunFailedError
+from mlxp_core.plan import Run
 from mlxp_core.run_directory import RunDirectory
 from mlxp_core.run_info import RunStatus, read_info
 
@@ -53,12 +55,19 @@ def read_result(run: RunDirectory, exit_status: int, overrides: Sequence[str]) -
     info = read_info(run.info)
     if exit_status == 0 and info.get("status") == RunStatus.COMPLETE:  # it left by sys.exit(0)
         return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-    error = info.get("error", {})
-    return JobReturn(
-        overrides=list(overrides),
-        status=JobStatus.FAILED,
-        _return_value=RunFailedError(
-            f"Run {run.path} ended without a result: {error.get('message', f'exit status {exit_status}')} "
-            f"(see {run.stderr})."
-        ),
-    )
+    reason = info.get("error", {}).get("message", f"exit status {exit_status}")
+    return failed_result(overrides, f"Run {run.path} ended without a result: {reason} (see {run.stderr}).")
+
+
+def failed_result(overrides: Sequence[str], message: str) -> JobReturn:
+    """The JobReturn of a run that left none, and why."""
+    return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=RunFailedError(message))
+
+
+def say_failed(runs: Sequence[Run], statuses: Sequence[JobStatus]) -> None:
+    """Name the runs that failed, and where they say why."""
+    failed = [run for run, status in zip(runs, statuses, strict=True) if status is JobStatus.FAILED]
+    if failed:
+        console.say(f"{console.count(failed, 'run')} of {len(runs)} failed; see:")
+        for run in failed:
+            console.say(f"  {run.label}/{run.directory.stderr.name}")

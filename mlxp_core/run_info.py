@@ -48,8 +48,20 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
     write_whole(path, yaml.dump(info, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
 
 
+def main_file() -> str | None:
+    """The file that this process was started with; None when there is none."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return os.path.realpath(file) if file else None
+
+
 def new_info(
-    run: RunDirectory, scheduler: str | None, work_dir: str, version: dict[str, Any] | None = None
+    run: RunDirectory,
+    *,
+    scheduler: str | None,
+    work_dir: str,
+    executable: str = sys.executable,
+    main_file: str | None,
+    version: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of a run that has not started.
 
@@ -57,9 +69,10 @@ def new_info(
         run: where it runs.
         scheduler: the name of the scheduler's class; None for a run without one.
         work_dir: where the application is started.
+        executable: the interpreter that runs it.
+        main_file: the application's own file, if there is one.
         version: which code it runs, when mlxp_versioning looks after that.
     """
-    main_file = getattr(sys.modules["__main__"], "__file__", None)
     info = {
         "status": RunStatus.STARTING.value,
         "start_time": None,
@@ -67,8 +80,8 @@ def new_info(
         "hostname": None,
         "user": user_name(),
         "process_id": None,
-        "executable": sys.executable,
-        "current_file_path": os.path.realpath(main_file) if main_file else None,
+        "executable": executable,
+        "current_file_path": main_file,
         "work_dir": work_dir,
         "log_id": run.number,
         "log_dir": str(run.path),

@@ -1,4 +1,4 @@
-"""One sweep: plan its runs, write their directories, and hand them to whatever runs them."""
+"""One sweep: what is checked before anything is written, and the plan of its runs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
 
 from mlxp_core import console
-from mlxp_core.app_command import current_app_command
+from mlxp_core.app_command import AppCommand, current_app_command
 from mlxp_core.composition import SweepConfigLoader
-from mlxp_core.errors import LaunchInsideRunError, LaunchInterruptedError, OptionError, RunDirectoryError
+from mlxp_core.errors import (
+    AppCommandError,
+    LaunchInsideRunError,
+    LaunchInterruptedError,
+    OptionError,
+    RunDirectoryError,
+)
+from mlxp_core.function_job import END_OF_OVERRIDES, function_command, pickle_function
 from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.job_script import RUN_MARKER, Job
+from mlxp_core.launch import make_directory
 from mlxp_core.options import LauncherOptions, lines_of, read_options
 from mlxp_core.overrides import key_of, literal, override
-from mlxp_core.run_directory import RunDirectory, check_writable, read_if_there, write_whole
-from mlxp_core.run_info import new_info, write_info
+from mlxp_core.plan import Plan, Run, label, labels
+from mlxp_core.run_directory import RunDirectory, check_writable
+from mlxp_core.run_files import remove_if_empty
+from mlxp_core.run_info import main_file
 from mlxp_core.versioning.version import Settled
 
 # Overrides that a sweep gives its own value in each job
@@ -37,18 +46,8 @@ _PINNED = (
     "hydra.job.num",
     "hydra.job.id",
 )
-# Runs that are prepared within two seconds
-_SILENT = 300
 _JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of the sweep: the job, and the overrides that make it this one."""
-
-    job: Job
-    overrides: tuple[str, ...]
-    label: str  # its directory, as short as it can be shown
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class Sweep(ABC):
@@ -61,25 +60,43 @@ class Sweep(ABC):
     options_class: ClassVar[type[LauncherOptions]]
     scheduler_class: ClassVar[Any]
 
-    def __init__(self, options: dict[str, Any], config: DictConfig, hydra_context: HydraContext) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        *,
+        config: DictConfig,
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+    ) -> None:
         if RUN_MARKER in os.environ:
             raise LaunchInsideRunError(
                 f"The run {os.environ[RUN_MARKER]} tried to launch runs: start sweeps from a login node or an "
                 f"interactive job (or unset {RUN_MARKER}, if this is no run any more)."
             )
-        plain = {
+        self.plain_options = {
             name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             for name, value in options.items()
         }
-        self.options = read_options(self.options_class, plain)
+        self.options = read_options(self.options_class, self.plain_options)
         for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd"):
             lines_of(name, getattr(self.options, name))
         _check_whitelist(hydra_context)
         self.scheduler = self.scheduler_class(self.options)
-        self.app = current_app_command(config)
+        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
+        self.app = self._app_command()
         if not self.options.dry_run:
             self.scheduler.check_installed()
-        self.config = config
+        # Whether the sweeper may need the results of the runs: of Hydra's own one alone it is known that it does not.
+        # By name: Hydra 1.3 executes a plugin's module again, which makes another class of the same name
+        sweeper = get_class(config.hydra.sweeper._target_)
+        self.sweeper = sweeper.__name__
+        parents = {f"{parent.__module__}.{parent.__qualname__}" for parent in sweeper.__mro__}
+        self.needs_results = _BASIC_SWEEPER not in parents
+        if self.needs_results and self.options.dry_run:
+            raise OptionError(
+                f"The sweeper {self.sweeper} may need the results of its runs, and a dry run has none: try it with "
+                "hydra/sweeper=basic."
+            )
         # Also what the sweeper validates the jobs with, before it hands them over
         self.loader = hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
         found = [getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks]
@@ -88,125 +105,122 @@ class Sweep(ABC):
         self.started_in = settled.started_in if settled else Path.cwd()
         self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
         check_writable(self.sweep_dir)
-        # What is not there yet, from the sweep's directory upwards, and what a file held before we wrote it: both for a
-        # launch that is broken off
+        # What is not there yet, from the sweep's directory upwards, for a launch that is broken off
         self._absent = [path for path in (self.sweep_dir, *self.sweep_dir.parents) if not path.exists()]
-        self._replaced: dict[Path, bytes | None] = {}
-        self._launched = False  # whether any run may have started
+        self._launches = 0
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Write the runs of one batch and launch them.
 
         Raises:
-            MlxpError: nothing is left of the runs that were not launched.
+            MlxpError: nothing is left of the runs that were not launched, or the message says how to go on with them.
         """
-        with all_signals_interrupt():
-            return self._launch(self._prepare(job_overrides, initial_job_idx))
-
-    def _prepare(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Run]:
-        runs: list[Run] = []
-        if len(job_overrides) > _SILENT:
-            console.say(f"Preparing {len(job_overrides)} runs ...")
         try:
-            for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-                runs.append(self._plan(tuple(overrides), number))
+            with all_signals_interrupt():
+                return self._launch([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+        except KeyboardInterrupt:
+            self._clean_sweep_dir()
+            raise LaunchInterruptedError("Interrupted. Nothing was submitted.") from None
+        except BaseException:
+            self._clean_sweep_dir()
+            raise
+
+    def _app_command(self) -> AppCommand | None:
+        """How to start the application again; None where its function itself is what the jobs run."""
+        try:
+            return current_app_command(self.config)
+        except AppCommandError:
+            if self.options.submit_function == "never":
+                raise
+            console.say("No command line starts this application again, so its jobs run the pickled task function.")
+            return None
+
+    @abstractmethod
+    def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
+        """Plan, write and launch jobs, whose numbers begin with `first`."""
+
+    def _make_directory(self) -> Path:
+        """The directory of the launch of one more batch."""
+        self._launches += 1
+        return make_directory(self.sweep_dir, self._launches)
+
+    def _plan(self, job_overrides: Sequence[tuple[str, ...]], first: int, directory: Path, array_size: int = 1) -> Plan:
+        """What one batch is to launch; with an error nothing is left of it.
+
+        Args:
+            job_overrides: of each job.
+            first: the number of the first job.
+            directory: the launch's own; the pickled function goes there, where it is what the jobs run.
+            array_size: jobs in one request.
+        """
+        _check_one_request(job_overrides)
+        app = self.app or function_command(directory, self.config)
+        runs: list[Run] = []
+        try:
+            for number, overrides in enumerate(job_overrides, start=first):
+                runs.append(self._run(app, overrides, number))
             _check_distinct(runs)
             for run in runs:
                 self.scheduler.check(run.job)
-            for run in runs:
-                self._write(run)
-        except KeyboardInterrupt:
-            self._discard(runs)
-            raise LaunchInterruptedError("Interrupted. Nothing was submitted.") from None
+            if self.app is None:
+                pickle_function(directory, self.hydra_context, self.task_function, self.config)
         except BaseException:
-            self._discard(runs)
-            raise
-        return runs
-
-    def _launch(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
-        if self.options.dry_run:
-            console.say(f"Dry run: {console.count(runs, 'script')} written, nothing submitted:")
             for run in runs:
-                console.say(f"  {run.label}/{run.job.run.script.name}  {' '.join(run.overrides)}")
-            return []
-        return self._start(runs)
-
-    @abstractmethod
-    def _start(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
-        """Hand runs whose directories are complete to what runs them."""
-
-    def _plan(self, overrides: tuple[str, ...], number: int) -> Run:
-        """Where job `number` of the sweep runs, and what is added to the application's command for it."""
-        config = self.loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.num = number
-        sweep_dir, subdir = _directories(config)
-        path = Path(os.path.normpath(os.path.join(sweep_dir, subdir)))
-        given = OmegaConf.to_container(self.config.hydra.overrides.hydra, resolve=False)  # some hold interpolations
-        groups = (
-            tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED),
-            overrides,  # Hydra puts a sweep's overrides last, too
-            ("hydra.mode=RUN", override("hydra.run.dir", literal(str(path)))),
-            (override("hydra.sweep.dir", literal(sweep_dir)), override("hydra.sweep.subdir", literal(subdir))),
-            (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}"),
+                remove_if_empty(run.directory)
+            raise
+        return Plan(
+            scheduler=f"{self.scheduler_class.__module__}.{self.scheduler_class.__qualname__}",
+            options=self.plain_options | {"name": self.options.name},
+            app=app,
+            main_file=main_file(),
+            version=self.version,
+            started_in=self.started_in,
+            array_size=array_size,
+            runs=runs,
         )
-        job = Job(self.options.name, RunDirectory(path, config.hydra.output_subdir), self.app, groups)
-        label = path.relative_to(self.started_in) if path.is_relative_to(self.started_in) else path
-        return Run(job, overrides, str(label))
 
-    def _write(self, run: Run) -> None:
-        """Complete a run's directory; from the submission on it belongs to the job."""
-        directory = run.job.run
-        for file in (directory.script, directory.info, directory.job_return):
-            self._replaced[file] = read_if_there(file)
-        directory.job_return.unlink(missing_ok=True)
-        write_whole(directory.script, self.scheduler.script(run.job), mode=0o777)
-        info = new_info(directory, self.scheduler_class.__name__, str(self.app.cwd), self.version)
-        write_info(directory.info, info)
+    def _run(self, app: AppCommand, overrides: tuple[str, ...], number: int) -> Run:
+        """Where job `number` of the sweep runs, and what is added to the application's command for it."""
+        sweep_dir, subdir, output_subdir = self.loader.job_paths(self.config, list(overrides), number)
+        path = Path(os.path.normpath(os.path.join(sweep_dir, subdir)))
+        ours = (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}", *self._job_options())
+        groups: tuple[tuple[str, ...], ...] = (overrides, (END_OF_OVERRIDES, *ours))
+        if self.app is not None:
+            groups = (
+                self._sweep_overrides,
+                overrides,  # Hydra puts a sweep's overrides last, too
+                ("hydra.mode=RUN", override("hydra.run.dir", literal(str(path)))),
+                (override("hydra.sweep.dir", literal(sweep_dir)), override("hydra.sweep.subdir", literal(subdir))),
+                ours,
+            )
+        job = Job(self.options.name, RunDirectory(path, output_subdir), app, groups)
+        return Run(job, overrides, label(path, self.started_in))
 
-    def _discard(self, runs: Sequence[Run]) -> None:
-        """Leave the directories of runs that are not launched as they were."""
-        for directory in [run.job.run for run in runs]:
-            for file in (directory.script, directory.info, directory.job_return):
-                old = self._replaced.get(file)
-                with suppress(OSError):
-                    if old is not None:
-                        file.write_bytes(old)
-                    elif file in self._replaced:
-                        file.unlink()
-            with suppress(OSError):  # it is an older run's, and holds something
-                directory.metadata.rmdir()
-            if not os.path.lexists(directory.metadata):
-                for path in (directory.path / "metrics", directory.path / "artifacts", directory.path):
-                    with suppress(OSError):
-                        path.rmdir()
-        # Hydra's own note of a sweep of which nothing is left
-        if (
-            not self._launched
-            and self._absent
-            and {entry.name for entry in self.sweep_dir.glob("*")} == {"multirun.yaml"}
-        ):
+    @cached_property
+    def _sweep_overrides(self) -> tuple[str, ...]:
+        """What was given for all jobs, as far as it is not each job's own."""
+        # Asked for after the callbacks, which may add to them; some hold interpolations
+        given = OmegaConf.to_container(self.config.hydra.overrides.hydra, resolve=False)
+        return tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED)
+
+    def _job_options(self) -> list[str]:
+        """Overrides for the callback in the job."""
+        return []
+
+    def _say_dry_run(self, plan: Plan) -> None:
+        console.say(f"Dry run: {console.count(plan.runs, 'script')} written, nothing submitted:")
+        for run in plan.runs[: console.NAMED]:
+            console.say(f"  {run.label}/{run.directory.script.name}  {' '.join(run.overrides)}")
+        if len(plan.runs) > console.NAMED:
+            console.say(f"  and {len(plan.runs) - console.NAMED} more: {labels(plan.runs[console.NAMED :])}")
+
+    def _clean_sweep_dir(self) -> None:
+        """Remove Hydra's own note of a sweep of which nothing else is left."""
+        if self._absent and {entry.name for entry in self.sweep_dir.glob("*")} <= {"multirun.yaml"}:
             with suppress(OSError):
-                (self.sweep_dir / "multirun.yaml").unlink()
+                (self.sweep_dir / "multirun.yaml").unlink(missing_ok=True)
                 for path in self._absent:
                     path.rmdir()
-
-
-def _directories(config: DictConfig) -> tuple[str, str]:
-    """A job's `hydra.sweep.dir`, absolute, and `hydra.sweep.subdir`, as Hydra's own launcher would find them."""
-    before = HydraConfig.instance().cfg
-    # They may be named with ${hydra:...}. Its set_config would copy the configuration, in 5 ms.
-    HydraConfig.instance().cfg = cast(Any, config)
-    try:
-        return os.path.abspath(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)
-    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
-        raise OptionError(
-            "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
-            f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
-            "hydra/callbacks=mlxp_logging."
-        ) from error
-    finally:
-        HydraConfig.instance().cfg = before
 
 
 def _check_whitelist(hydra_context: HydraContext) -> None:
@@ -217,6 +231,16 @@ def _check_whitelist(hydra_context: HydraContext) -> None:
             "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
             "it in @hydra.main, so that its jobs can record their state."
         )
+
+
+def _check_one_request(job_overrides: Sequence[tuple[str, ...]]) -> None:
+    """All runs of a launch are asked for alike. Hydra 1.3 ignores a sweep over its launcher, 1.4 refuses it."""
+    for text in (text for overrides in job_overrides for text in overrides):
+        if text.lstrip("+~").startswith(("hydra.launcher", "hydra/launcher")):
+            raise OptionError(
+                f"One launch makes one request, so {key_of(text)} cannot differ between the runs of a sweep ({text}): "
+                "start one command for each value."
+            )
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

@@ -15,7 +15,13 @@ REPOSITORY = Path(__file__).parent.parent
 LAYERS = [
     {"hydra_plugins.mlxp.launchers", "hydra_plugins.mlxp.search_path"},
     {"hydra_plugins.mlxp.config"},
-    {"mlxp_core.callbacks", "mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.run_end"},
+    {"mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.cli"},
+    {"mlxp_core.sweep", "mlxp_core.waiting", "mlxp_core.resume"},
+    {"mlxp_core.launch"},
+    {"mlxp_core.submitting"},
+    {"mlxp_core.requests"},
+    {"mlxp_core.function_job"},
+    {"mlxp_core.callbacks", "mlxp_core.run_end"},
     {"mlxp_core.callbacks.numbering", "mlxp_core.callbacks.versioning"},
     {"mlxp_core.callbacks.recording", "mlxp_core.callbacks.restart"},
     {"mlxp_core.callbacks.hooks"},
@@ -25,18 +31,21 @@ LAYERS = [
     {"mlxp_core.versioning.checkout"},
     {"mlxp_core.versioning.repository", "mlxp_core.versioning.source_roots"},
     {"mlxp_core.versioning.git_command"},
-    {"mlxp_core.sweep", "mlxp_core.results"},
+    {"mlxp_core.results", "mlxp_core.run_files"},
+    {"mlxp_core.plan"},
     {"mlxp_core.composition"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
     {"mlxp_core.schedulers.base"},
+    {"mlxp_core.array_script"},
     {"mlxp_core.job_script", "mlxp_core.run_info", "mlxp_core.versioning.version"},
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
-    {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts"},
+    {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts", "mlxp_core.job_state"},
 ]
 KNOW_HYDRA = {
     *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
     *("sweep", "composition", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
+    *("function_job", "waiting"),
 }
 
 
@@ -86,7 +95,9 @@ def test_who_knows_git() -> None:
         assert "git" not in imports(file) or name == "mlxp_core.versioning.git_command"
 
 
-@pytest.mark.parametrize("module", ["git", "submitit", "rich", "cloudpickle", "subprocess", "mlxp_core.callbacks"])
+@pytest.mark.parametrize(
+    "module", ["git", "submitit", "rich", "cloudpickle", "tenacity", "subprocess", "mlxp_core.callbacks"]
+)
 def test_a_hydra_program_imports_little(module: str) -> None:
     """What Hydra itself imports is not ours to save."""
     plugins = "import hydra_plugins.mlxp.launchers, hydra_plugins.mlxp.config, hydra_plugins.mlxp.search_path"

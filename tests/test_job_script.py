@@ -136,23 +136,29 @@ def test_no_directive_is_forged(name: str) -> None:
     for scheduler in (OARScheduler(OAROptions()), SLURMScheduler(SLURMOptions())):
         with pytest.raises(OptionError, match="line break"):
             scheduler.check(a_job(name=name))
-        with pytest.raises(OptionError, match="run directory with a line break"):
+        with pytest.raises(OptionError, match="a script with a line break"):
             scheduler.check(a_job("/home/me/two\nlines"))
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "output", "job_id"),
+    ("scheduler", "output", "job_ids"),
     [
-        (SLURMScheduler(SLURMOptions()), "Submitted batch job 7\n", "7"),
-        (SLURMScheduler(SLURMOptions()), "sbatch: warning: 12\nSubmitted batch job 7 on cluster c1\n", "7"),
-        (SLURMScheduler(SLURMOptions()), "", None),
-        (OARScheduler(OAROptions()), "[ADMISSION RULE] Set walltime to 7200.\nOAR_JOB_ID=684995\n", "684995"),
-        (OARScheduler(OAROptions()), "OAR_JOB_ID=-5\n", None),
-        (OARScheduler(OAROptions()), "OAR_JOB_ID=\n", None),
+        (SLURMScheduler(SLURMOptions()), "Submitted batch job 7\n", ["7"]),
+        (SLURMScheduler(SLURMOptions()), "sbatch: warning: 12\nSubmitted batch job 7 on cluster c1\n", ["7"]),
+        (SLURMScheduler(SLURMOptions()), "", []),
+        (OARScheduler(OAROptions()), "[ADMISSION RULE] Set walltime to 7200.\nOAR_JOB_ID=684995\n", ["684995"]),
+        (OARScheduler(OAROptions()), "OAR_JOB_ID=-5\n", []),
+        (OARScheduler(OAROptions()), "OAR_JOB_ID=\n", []),
     ],
 )
-def test_job_ids(scheduler: Scheduler, output: str, job_id: str | None) -> None:
-    assert scheduler.parse_job_id(output) == job_id
+def test_job_ids(scheduler: Scheduler, output: str, job_ids: list[str]) -> None:
+    assert scheduler.parse_job_ids(output, None) == job_ids
+
+
+def test_job_ids_of_arrays() -> None:
+    assert SLURMScheduler(SLURMOptions()).parse_job_ids("Submitted batch job 7\n", 3) == ["7_0", "7_1", "7_2"]
+    answer = "OAR_JOB_ID=5\nOAR_JOB_ID=6\nOAR_ARRAY_ID=5\n"
+    assert OARScheduler(OAROptions()).parse_job_ids(answer, 2) == ["5", "6"]
 
 
 def test_submission_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +167,10 @@ def test_submission_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     slurm, oar = SLURMScheduler(SLURMOptions()), OARScheduler(OAROptions())
     kept = {"SLURM_CONF", "SLURM_MEM_PER_CPU", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
     outside = {"SLURM_CONF", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
-    assert kept & set(slurm.submission_environment(a_job())) == outside
-    assert kept & set(oar.submission_environment(a_job())) == kept - {"OAR_JOB_ID"}
+    assert kept & set(slurm.submission_environment()) == outside
+    assert kept & set(oar.submission_environment()) == kept - {"OAR_JOB_ID"}
     monkeypatch.setenv("SLURM_JOB_ID", "7")  # inside a job: these are the outer job's
-    assert "SBATCH_ACCOUNT" not in slurm.submission_environment(a_job())
+    assert "SBATCH_ACCOUNT" not in slurm.submission_environment()
 
 
 def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +178,7 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SBATCH_MEM_PER_NODE", "SBATCH_QOS", "SBATCH_JOB_NAME"):
         monkeypatch.setenv(name, "x")
     options = SLURMOptions(partition="main", timeout_min=3, mem_gb=1)
-    left = SLURMScheduler(options).submission_environment(a_job())
+    left = SLURMScheduler(options).submission_environment()
     assert [name for name in left if name.startswith("SBATCH_")] == ["SBATCH_QOS"]
 
 

@@ -32,7 +32,12 @@ def test_names_of_hydra_submitit_launcher() -> None:
 def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
     options = read_options(schema, {})
     values = {option.name: getattr(options, option.name) for option in fields(schema)}
-    assert values.pop("shell_path") == "/bin/bash"
+    # What says how the launch itself goes on
+    ours = ("shell_path", "submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s")
+    assert [values.pop(name) for name in ours if name in values] in (
+        ["/bin/bash", "auto"],
+        ["/bin/bash", "auto", 1, 1, 10, 10],
+    )
     assert not any(values.values())
 
 

@@ -36,7 +36,9 @@ class MlxpLauncher(Launcher):
         """
         with _shown_by_hydra():
             # By name: Hydra imports this module in every program, and few of them launch a sweep with it.
-            self.sweep = get_class(self.sweep_class)(self.options, config, hydra_context)
+            self.sweep = get_class(self.sweep_class)(
+                self.options, config=config, hydra_context=hydra_context, task_function=task_function
+            )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Launch one batch of jobs; what comes back is what is known of their results, and nothing invented."""

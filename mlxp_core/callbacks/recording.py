@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.results import write_result
 from mlxp_core.run_directory import RunDirectory
-from mlxp_core.run_info import ended, new_info, read_info, started, write_info
+from mlxp_core.run_info import ended, main_file, new_info, read_info, started, write_info
 from mlxp_core.versioning.source_roots import loaded_from
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class JobCallback(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.keeps_record:
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
-            info = read_info(run.info) or new_info(run, None, work_dir)
+            info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
             job_id = config.hydra.job.id
             info["scheduler"]["scheduler_job_id"] = None if job_id == "by-hand" else job_id
             write_info(run.info, started(info, work_dir))
@@ -68,7 +68,8 @@ class RecordingCallback(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.keeps_record(config):
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
-            write_info(run.info, started(new_info(run, None, work_dir, self.version), work_dir))
+            new = new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file(), version=self.version)
+            write_info(run.info, started(new, work_dir))
             # Hydra calls no hook when the application leaves by sys.exit or Ctrl-C
             atexit.register(_record_exit, run)
 

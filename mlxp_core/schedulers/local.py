@@ -53,7 +53,7 @@ class LocalScheduler:
 
     def script(self, job: Job) -> str:
         """The text of a job's script."""
-        more = ['"hydra.job.id=${SUBMITIT_LOCAL_JOB_ID:-by-hand}"', "++hydra.callbacks.mlxp_job.keep_return=true"]
+        more = ["\"hydra.job.id='${SUBMITIT_LOCAL_JOB_ID:-by-hand}'\""]
         return job_script(job, self.options, more_overrides=more)
 
     def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[int, int]]:

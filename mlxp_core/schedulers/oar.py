@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from mlxp_core.array_script import Array
 from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, shell_word
+from mlxp_core.job_state import JobState
 from mlxp_core.options import OAROptions
 from mlxp_core.schedulers.base import Scheduler, last_bytes
 
 _LONGEST_NAME = 100
+# OAR's words for a job that is not over; all others mean that it runs
+_STATES = {
+    **dict.fromkeys(("Waiting", "toLaunch", "Launching", "Hold", "toAckReservation"), "PENDING"),
+    **dict.fromkeys(("Suspended", "Resuming"), "SUSPENDED"),
+}
+# Longest time between the end of a job and the appearance of the one that OAR makes of it again
+_RESUBMISSION_S = 60
 # What oarsub allows in the values of -O and -E (it also allows `%` and `\`, but replaces them)
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./ -]+")
 
@@ -23,9 +36,13 @@ class OARScheduler(Scheduler):
     submit_command = ("oarsub", "-S")
     job_id_pattern = r"^OAR_JOB_ID=(\d+)$"
     job_id_variable = "OAR_JOB_ID"
+    array_index = '"$1"'
+    reads_params = True
     list_command = "oarstat -u"
+    cancel_command = "oardel"
     own_variables = ("OAR_",)
     inherits_environment = False
+    options_class = OAROptions
     options: OAROptions
 
     def __init__(self, options: OAROptions) -> None:
@@ -35,13 +52,44 @@ class OARScheduler(Scheduler):
                 "OAR has no memory resource, so hydra.launcher.mem_gb needs hydra.launcher.memory_property: the name "
                 "of the site's property that holds a node's memory in MB ('oarnodes' lists them)."
             )
+        if options.array_parallelism is not None:
+            raise OptionError(
+                "OAR has no limit of a user's jobs at once, so hydra.launcher.array_parallelism cannot hold there: let "
+                "runs share jobs instead (100 runs with hydra.launcher.runs_per_job=25 are 4 jobs, of which each runs "
+                "hydra.launcher.parallel_runs at a time)."
+            )
 
     def directives(self, job: Job) -> list[str]:
-        options = self.options
-        directives = [f"-n {job.name or _storable(job.default_name)}"]
         # OAR reads no quotes in a directive: each value is taken as it is, up to the end of the line.
-        for flag, path in (("-E", job.run.stderr), ("-O", job.run.stdout)):
-            directives.append(f"{flag} {path if self._names_output(job) else '/dev/null'}")
+        named = _can_name(job.run.path)
+        files = [
+            f"-E {job.run.stderr if named else '/dev/null'}",
+            f"-O {job.run.stdout if named else '/dev/null'}",
+        ]
+        return [f"-n {job.name or _storable(job.default_name)}", *files, *self._requests()]
+
+    def array_directives(self, array: Array) -> list[str]:
+        # The output of a task goes where its script sends it; what OAR says of the job, to a file of the job's.
+        said = array.directory / "%jobid%.stderr" if _can_name(array.directory) else "/dev/null"
+        return [
+            f"-n {array.name or _storable(array.default_name)}",
+            f"-E {said}",
+            "-O /dev/null",
+            *self._requests(),
+            f"--array-param-file {array.params}",
+        ]
+
+    def array_setup_lines(self, array: Array) -> list[str]:
+        lines = ['exec >> "$task"/log.stdout 2>> "$task"/log.stderr']
+        if _can_name(array.directory):
+            link = 'ln -sf "$task"/log.stderr "$here/$OAR_JOB_ID".stderr'
+            return [f"{link}  # where OAR will say why it ends the job", *lines]
+        return lines
+
+    def _requests(self) -> list[str]:
+        """What the options ask for."""
+        options = self.options
+        directives = []
         if request := self._resources():
             directives.append(f"-l {request}")
         if properties := self._properties():
@@ -78,37 +126,92 @@ class OARScheduler(Scheduler):
 
     def check(self, job: Job) -> None:
         super().check(job)
-        path = str(job.run.script)
-        if re.search(r"\s", path):
-            raise OptionError(
-                f"OAR cannot take a script whose path has a blank: {path!r}. Choose another run directory "
-                "(hydra.sweep.dir and hydra.sweep.subdir, or hydra.callbacks.mlxp_logging.parent_log_dir)."
-            )
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
                 f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} bytes "
                 "and no ' or \\ in it."
             )
 
+    def check_script(self, script: Path) -> None:
+        super().check_script(script)
+        if re.search(r"\s", str(script)):
+            raise OptionError(
+                f"OAR cannot take a script whose path has a blank: {str(script)!r}. Choose another run directory "
+                "(hydra.sweep.dir and hydra.sweep.subdir, or hydra.callbacks.mlxp_logging.parent_log_dir)."
+            )
+
     def setup_lines(self, job: Job) -> list[str]:
-        if self._names_output(job):
+        if _can_name(job.run.path):
             return []
         return [
             "# OAR cannot name these files itself: their path has a letter that it refuses in -O and -E.",
             f"exec >> {shell_word(str(job.run.stdout))} 2>> {shell_word(str(job.run.stderr))}",
         ]
 
-    def _names_output(self, job: Job) -> bool:
-        return _PLAIN_PATH.fullmatch(str(job.run.path)) is not None
-
-    def script_argument(self, job: Job) -> str:
+    def script_argument(self, script: Path) -> str:
         # oarsub, and later the node, put the path into a shell command as it is.
-        return re.sub(r"([^\w/.=,:+@%~^-])", r"\\\1", str(job.run.script))
+        return re.sub(r"([^\w/.=,:+@%~^-])", r"\\\1", str(script))
 
-    def submission_environment(self, job: Job) -> dict[str, str]:
+    def states_command(self, job_ids: Sequence[str]) -> list[str]:
+        # A job that is started again is another job, of the same array; a job on its own is an array of one
+        arrays = f"select array_id from jobs where job_id in ({','.join(job_ids)})"
+        return ["oarstat", "-fJ", "--sql", f"array_id in ({arrays})"]
+
+    def parse_states(self, output: str) -> dict[str, JobState]:
+        starts: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for job in sorted(_jobs(output), key=lambda job: int(job["Job_Id"])):
+            starts.setdefault((job["array_id"], job["array_index"]), []).append(job)
+        return {str(jobs[0]["Job_Id"]): _state(jobs[-1]) for jobs in starts.values()}
+
+    def find(self, script: Path, tasks: int | None) -> list[str]:
+        # A pattern finds it, because a letter other than these may stand in the database in several ways
+        pattern = re.sub(r"[^A-Za-z0-9/.-]+", "%", str(script))
+        jobs = _jobs(self._ask(["oarstat", "-J", "--sql", f"command like '{pattern}%'"]))
+        command = self.script_argument(script)
+        commands = [command] if tasks is None else [f"{command} {task}" for task in range(tasks)]
+        first: dict[str, int] = {}
+        for job in sorted(jobs, key=lambda job: -int(job["Job_Id"])):
+            first[str(job["command"])] = int(job["Job_Id"])
+        return [str(first[one]) for one in commands if one in first]
+
+    def submission_environment(self) -> dict[str, str]:
         """The job starts where PWD says, and a directory with a quote in its name makes OAR suspect the node."""
         directory = str(Path.cwd())
-        return {**super().submission_environment(job), "PWD": directory if _PLAIN_PATH.fullmatch(directory) else "/"}
+        return {**super().submission_environment(), "PWD": directory if _PLAIN_PATH.fullmatch(directory) else "/"}
+
+
+def _can_name(path: Path) -> bool:
+    """Whether OAR takes a file in this directory for -O and -E."""
+    return _PLAIN_PATH.fullmatch(str(path)) is not None
+
+
+def _jobs(output: str) -> list[dict[str, Any]]:
+    """The jobs in an answer of `oarstat -J`, which is empty when there are none."""
+    return list(json.loads(output).values()) if output.strip() else []
+
+
+def _state(job: dict[str, Any]) -> JobState:
+    """The state of a job as `oarstat -fJ` shows it, in SLURM's words."""
+    events = [event["type"] for event in job["events"]]
+    job_id, state, exit_code = str(job["Job_Id"]), job["state"], job["exit_code"]
+    if state not in ("Terminated", "Error"):
+        return JobState(_STATES.get(state, "RUNNING"), job_id, job.get("message") or "")
+    if _comes_again(job) and time.time() - job["stopTime"] < _RESUBMISSION_S:
+        return JobState("REQUEUED", job_id)
+    if state == "Terminated":
+        return JobState("COMPLETED" if exit_code == 0 else "FAILED", job_id)
+    reasons = [f"{event['type']}: {event['description']}" for event in job["events"][-1:]]
+    for event, name in (("WALLTIME", "TIMEOUT"), ("BESTEFFORT_KILL", "PREEMPTED"), ("FRAG_JOB_REQUEST", "CANCELLED")):
+        if event in events:
+            return JobState(name, job_id)
+    return JobState("FAILED", job_id, "".join(reasons))
+
+
+def _comes_again(job: dict[str, Any]) -> bool:
+    """Whether OAR will make another job of one that ended: asked for by exit code 99, or preempted."""
+    exit_code = job["exit_code"]
+    asked = exit_code is not None and exit_code >> 8 == 99
+    return "idempotent" in job["types"] and (asked or ("besteffort" in job["types"] and job["state"] == "Error"))
 
 
 def _storable(name: str) -> str:

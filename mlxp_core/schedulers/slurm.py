@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from mlxp_core.errors import OptionError
+from mlxp_core.array_script import Array
+from mlxp_core.errors import OptionError, SchedulerUnavailableError
 from mlxp_core.job_script import Job
-from mlxp_core.options import SLURMOptions
+from mlxp_core.job_state import JobState
+from mlxp_core.options import SLURMOptions, lines_of
 from mlxp_core.schedulers.base import Scheduler, last_bytes
 
 # Options of ours that sbatch calls otherwise; the others have its names.
@@ -32,18 +37,46 @@ class SLURMScheduler(Scheduler):
     submit_command = ("sbatch",)
     job_id_pattern = r"^Submitted batch job (\d+)"
     job_id_variable = "SLURM_JOB_ID"
+    array_index = '"$SLURM_ARRAY_TASK_ID"'
     list_command = "squeue --me"
+    cancel_command = "scancel"
     own_variables = ("SLURM_",)
     kept_variables = ("SLURM_CONF",)
     unknown_pattern = r"timed out|Zero Bytes were transmitted"
+    # Limits of queued jobs are named MaxSubmitJobs... ; the others come while the controller starts or is full
+    passing_pattern = (
+        r"MaxSubmit|job submit limit|Unable to contact slurm controller|temporarily|try again|"
+        r"Address already in use|in standby mode|Unable to allocate resources: Access|SlurmDBD connection"
+    )
+    options_class = SLURMOptions
     options: SLURMOptions
 
     def directives(self, job: Job) -> list[str]:
+        name = job.name or last_bytes(job.default_name, _LONGEST_NAME)
+        return self._directives(name, _file_pattern(str(job.run.stdout)), _file_pattern(str(job.run.stderr)))
+
+    def array_directives(self, array: Array) -> list[str]:
+        name = array.name or last_bytes(array.default_name, _LONGEST_NAME)
+        # In the task's directory, also what SLURM says of it; a path with a backslash can hold no %a (_file_pattern).
+        place = str(array.directory)
+        stdout, stderr = ("/dev/null",) * 2 if "\\" in place else (
+            f"{_file_pattern(place)}/%a/{file}" for file in ("log.stdout", "log.stderr")
+        )  # fmt: skip
+        limit = f"%{array.parallel_tasks}" if array.parallel_tasks else ""
+        return [*self._directives(name, stdout, stderr), f"--array=0-{array.tasks - 1}{limit}"]
+
+    def array_setup_lines(self, array: Array) -> list[str]:
+        if "\\" not in str(array.directory):
+            return []
+        return ['exec >> "$task"/log.stdout 2>> "$task"/log.stderr']
+
+    def _directives(self, name: str, stdout: str, stderr: str) -> list[str]:
+        """What a job and an array have in common; the files as patterns of sbatch."""
         options = self.options
         values: dict[str, Any] = {
-            "job-name": job.name or last_bytes(job.default_name, _LONGEST_NAME),
-            "output": _file_pattern(str(job.run.stdout)),
-            "error": _file_pattern(str(job.run.stderr)),
+            "job-name": name,
+            "output": stdout,
+            "error": stderr,
             "open-mode": "append",  # a run that starts again keeps what it said before
         }
         for name in _SBATCH_OPTIONS:
@@ -75,13 +108,66 @@ class SLURMScheduler(Scheduler):
         options = self.options
         return (options.nodes or 1) * (options.tasks_per_node or 1) > 1
 
-    def submission_environment(self, job: Job) -> dict[str, str]:
+    @property
+    def own_job_id(self) -> str:
+        """As squeue and sacct show it: `7`, `8_0` for a task of an array."""
+        task = "${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+        return "${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-by-hand}}" + task
+
+    def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
+        return _task_ids(super().parse_job_ids(output, tasks)[:1], tasks)
+
+    def after_arguments(self, job_ids: Sequence[str]) -> list[str]:
+        return [f"--dependency=afterany:{':'.join(_bases(job_ids))}"]
+
+    def ask_max_array_size(self) -> int | None:
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._ask(["scontrol", "show", "config"]), re.MULTILINE)
+        return int(found[1]) if found else None
+
+    def states_command(self, job_ids: Sequence[str]) -> list[str]:
+        return ["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", "-j", ",".join(_bases(job_ids))]
+
+    def parse_states(self, output: str) -> dict[str, JobState]:
+        states = {}
+        for line in output.splitlines():
+            job_id, state, reason = (*line.split("|"), "", "")[:3]
+            # sacct: `CANCELLED by 1000`
+            states[job_id] = JobState(state.split()[0] if state else "", job_id, "" if reason == "None" else reason)
+        return states
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
+        # One job that squeue has forgotten (MinJobAge after its end) is an error, one of several is left out
+        known = self.parse_states(self._ask(self.states_command(job_ids), "Invalid job id"))
+        forgotten = [job_id for job_id in job_ids if job_id not in known]
+        if forgotten:
+            known |= self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
+        return known
+
+    def find(self, script: Path, tasks: int | None) -> list[str]:
+        rows = self._ask(["squeue", "--me", "-h", "-t", "all", "-o", "%F|%o"]).splitlines()
+        found = [row.partition("|")[0] for row in rows if row.partition("|")[2].strip() == str(script)]
+        if not found:
+            # As early as the script itself, and a day more for clocks that differ
+            since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(script.lstat().st_mtime - 86400))
+            rows = self._accounting("-u", str(os.getuid()), "-S", since, "-o", "JobID,SubmitLine").splitlines()
+            found = [re.split(r"[|_]", row)[0] for row in rows if row.endswith(str(script))]
+        return _task_ids(found[:1], tasks)
+
+    def _accounting(self, *arguments: str) -> str:
+        """What sacct says; nothing where a site keeps no accounts, or they are out of reach."""
+        try:
+            return self._ask(["sacct", "-X", "-n", "-P", *arguments])
+        except SchedulerUnavailableError:
+            return ""
+
+    def submission_environment(self) -> dict[str, str]:
         """Without SLURM_*, and without the SBATCH_* that would win over a directive (manual page of sbatch).
 
         Inside a job no SBATCH_* is kept; elsewhere they are defaults of the user or the site.
         """
-        environment = super().submission_environment(job)
-        named = {name for line in self.all_directives(job) for name in re.findall(r"^--([\w-]+)", line)}
+        environment = super().submission_environment()
+        lines = [*self._directives("", "", ""), *lines_of("option_cmd", self.options.option_cmd)]
+        named = {name for line in lines for name in re.findall(r"^--([\w-]+)", line)} | {"array"}
         beaten = {f"SBATCH_{_VARIABLES.get(name, name.replace('-', '_').upper())}" for name in named}
         inside = self.job_id_variable in os.environ
         return {
@@ -89,6 +175,16 @@ class SLURMScheduler(Scheduler):
             for name, value in environment.items()
             if not (name in beaten or (inside and name.startswith("SBATCH_")))
         }
+
+
+def _task_ids(base: Sequence[str], tasks: int | None) -> list[str]:
+    """The ids of all tasks of an array, or of the one job, whose id is known."""
+    return list(base) if tasks is None else [f"{job_id}_{task}" for job_id in base for task in range(tasks)]
+
+
+def _bases(job_ids: Iterable[str]) -> list[str]:
+    """The ids of jobs and whole arrays, each once."""
+    return list(dict.fromkeys(job_id.partition("_")[0] for job_id in job_ids))
 
 
 def _directive(name: str, value: Any) -> str:

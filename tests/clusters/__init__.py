@@ -26,8 +26,8 @@ from tests.programs import App
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-# A place that every user can read; root's home is none
-ENVIRONMENTS = Path("/var/tmp/hydra-mlxp-tests")
+# A place that every user can read; root's home is none. Two test runs at once want one each
+ENVIRONMENTS = Path(os.environ.get("TEST_ENVIRONMENTS", "/var/tmp/hydra-mlxp-tests"))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Cluster:
     def job_ids(self, app: App) -> list[str]:
         """The ids of all jobs that the application submitted, from the sweeps' own records."""
         lines = [line for file in app.directory.rglob("submissions.jsonl") for line in file.read_text().splitlines()]
-        return sorted((json.loads(line)["job_id"] for line in lines), key=int)
+        return sorted((json.loads(line)["job_id"] for line in lines), key=lambda job: [*map(int, job.split("_"))])
 
     def wait(self, job_ids: Sequence[str], timeout_s: float = 90) -> list[str]:
         """Wait until jobs are over; return what the scheduler says of each: COMPLETED or FAILED."""

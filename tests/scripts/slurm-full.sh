@@ -45,4 +45,4 @@ trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 ${SLURM_JOB_ID:+srun --overlap --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
-    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id=${SLURM_JOB_ID:-by-hand}" '++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'
+    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id='${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-by-hand}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}'" '++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'

@@ -1,0 +1,42 @@
+"""The `mlxp` command. Exit statuses: 0 all is well, 1 something failed, 2 wrong use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mlxp_core.errors import MlxpError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Look after runs that were launched with hydra-mlxp.
+
+    Example: mlxp resume
+    """
+
+
+@cli.command()
+@click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path, file_okay=False))
+def resume(directory: Path) -> None:
+    """Submit what a launch that was broken off did not get to.
+
+    What the scheduler has already is never submitted again. DIR is the directory of numbered runs (default: logs), or
+    that of one sweep.
+
+    Example: mlxp resume logs/sweeps/2026-11-23_03-31-40_13137
+    """
+    from mlxp_core.resume import resume as resume_launches
+
+    resume_launches(directory.absolute())
+
+
+def main() -> None:
+    """Run the command; an error of ours is a sentence on stderr."""
+    try:
+        cli(prog_name="mlxp")
+    except MlxpError as error:
+        click.echo(error, err=True)
+        sys.exit(1)

@@ -1,0 +1,117 @@
+"""Going on with launches that were broken off: what the scheduler does not have is submitted, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from mlxp_core import console
+from mlxp_core.errors import LaunchRecordError, RunDirectoryError
+from mlxp_core.interrupts import all_signals_interrupt
+from mlxp_core.launch import RECORD, Launch
+from mlxp_core.options import read_options
+from mlxp_core.plan import Plan, labels
+from mlxp_core.requests import Request
+from mlxp_core.run_info import RunStatus, read_info
+from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.submitting import find_request
+
+# Where launches are below a directory: that of numbered runs, a sweep's own, Hydra's multirun/<day>/<time>, a day's
+_PLACES = ("sweeps/*/launch-*", "launch-*", "*/launch-*", "*/*/launch-*")
+
+
+def resume(directory: Path) -> int:
+    """Submit the runs below a directory that a launch did not get to.
+
+    Args:
+        directory: of numbered runs, or of a sweep, or of sweeps.
+
+    Returns:
+        how many runs are submitted by this.
+
+    Raises:
+        RunDirectoryError: there is no launch.
+        LaunchRecordError: what was to be launched cannot be read.
+        SchedulerUnavailableError: the scheduler does not say whether it has them.
+        SubmissionError, LaunchInterruptedError: not all were submitted; the message says how to go on.
+    """
+    launches = list(_launches(directory))
+    if not launches:
+        raise RunDirectoryError(
+            f"There is no launch in {directory}: name the directory of the numbered runs (./logs), or that of a sweep."
+        )
+    total = 0
+    with all_signals_interrupt():
+        for launch in launches:
+            total += _resume(launch)
+    if not total:
+        console.say(f"Nothing to resume: all runs of {console.count(launches, 'launch')} are submitted.")
+    return total
+
+
+def _launches(directory: Path) -> Iterator[Launch]:
+    pattern = next((place for place in _PLACES if any(directory.glob(f"{place}/plan.json"))), None)
+    files = sorted(directory.glob(f"{pattern}/plan.json"), key=lambda file: file.stat().st_mtime) if pattern else []
+    for file in files:
+        plan = Plan.read(file)
+        if not plan.options.get("dry_run"):
+            yield Launch(file.parent, plan, _scheduler(plan))
+
+
+def _scheduler(plan: Plan) -> Scheduler:
+    module, _, name = plan.scheduler.rpartition(".")
+    try:
+        kind: type[Scheduler] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LaunchRecordError(f"The scheduler {plan.scheduler} cannot be imported: {error}.") from error
+    return kind(read_options(kind.options_class, plan.options))
+
+
+def _resume(launch: Launch) -> int:
+    with launch.locked() as lock:
+        recorded = _recorded(launch.directory.parent / RECORD)
+        for place, request in enumerate(launch.requests):
+            job_ids = _job_ids(launch.scheduler, request)
+            if job_ids and (str(request.runs[-1].directory.path), job_ids[-1]) in recorded:
+                launch.job_ids[place] = job_ids
+            elif job_ids:
+                launch.note(place, job_ids)
+        missing = launch.missing
+        if missing:
+            console.say(f"{launch.label}: submitting {labels(missing)} to {launch.scheduler.title}:")
+            for place, request in enumerate(launch.requests):
+                if place not in launch.job_ids:
+                    launch.write_request(request)
+            launch.submit(lock)
+        return len(missing)
+
+
+def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
+    """The jobs of a request, as far as anybody knows; none when it is not submitted."""
+    if not request.answer.exists():
+        return []
+    answer = request.answer.read_text(encoding="utf-8", errors="replace")
+    job_ids = scheduler.parse_job_ids(answer, request.tasks) or find_request(scheduler, request)
+    if job_ids:
+        return job_ids
+    # A scheduler forgets jobs that ended (SLURM without accounts after minutes); a run that started remembers
+    infos = [read_info(run.directory.info) for run in request.runs]
+    if any(info.get("status", RunStatus.STARTING) != RunStatus.STARTING for info in infos):
+        of_jobs = infos[:: request.array.runs_per_job if request.array else 1]
+        return [info.get("scheduler", {}).get("scheduler_job_id") or "unknown" for info in of_jobs]
+    return []
+
+
+def _recorded(record: Path) -> set[tuple[str, str]]:
+    """The runs and jobs in a sweep's own record; a last line that is not whole is left out."""
+    found = set()
+    if record.exists():
+        for line in record.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+                found.add((entry["run"], entry["job_id"]))
+            except ValueError:
+                continue
+    return found
