@@ -34,6 +34,7 @@ setup(
             "hypothesis>=6",
             "pexpect>=4.9",
             "hydra-joblib-launcher>=1.2",
+            "hydra-optuna-sweeper>=1.2",
             "hydra-zen>=0.13",
             "ruff>=0.9",
             "mypy>=1.15",

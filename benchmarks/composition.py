@@ -1,13 +1,16 @@
 """What the configurations of many jobs cost beside Hydra's own loader: `python benchmarks/composition.py`.
 
-The jobs of a sweep over two values, and over a value and a config group, of the example application.
+The jobs of a sweep over two values, and over a value and a config group, of the example application; and where jobs
+run, once they have been composed, beside a composition by Hydra to know it.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,10 @@ EXAMPLE = Path(__file__).parent.parent / "example_app" / "conf"
 JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's own time for a job does not depend on how many there are
 
 
-def ms_per_job(loader: Any, master: Any, jobs: Sequence[list[str]]) -> float:
+def ms_per_job(call: Callable[[list[str]], Any], jobs: Sequence[list[str]]) -> float:
     start = time.perf_counter()
     for overrides in jobs:
-        loader.load_sweep_config(master, overrides)
+        call(overrides)
     return (time.perf_counter() - start) / len(jobs) * 1000
 
 
@@ -36,13 +39,18 @@ def main() -> None:
         master = hydra.config_loader.load_configuration("config", ["hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         print(f"{'jobs over':<26}  {'ours (ms/job)':>13}  {'Hydra (ms/job)':>14}  ratio")
         models = ["linear", "mlp", "deep"]
-        for name, jobs in (
-            ("two values", [[f"optimizer.lr={n}e-4", f"seed={n}"] for n in range(JOBS)]),
-            ("a group and a value", [[f"model={models[n % 3]}", f"seed={n}"] for n in range(JOBS)]),
+        values = [[f"optimizer.lr={n}e-4", f"seed={n}"] for n in range(JOBS)]
+        groups = [[f"model={models[n % 3]}", f"seed={n}"] for n in range(JOBS)]
+        loader = SweepConfigLoader(hydra.config_loader)
+        number = itertools.count()
+        for name, call, jobs in (
+            ("two values", partial(loader.load_sweep_config, master), values),
+            ("a group and a value", partial(loader.load_sweep_config, master), groups),
+            ("directories of two values", lambda job: loader.job_paths(master, job, next(number)), values),
         ):
-            ours = ms_per_job(SweepConfigLoader(hydra.config_loader), master, jobs)
-            theirs = ms_per_job(hydra.config_loader, master, jobs[:HYDRAS_JOBS])
-            print(f"{name:<26}  {ours:>13.2f}  {theirs:>14.2f}  {ours / theirs:.3f}")
+            ours = ms_per_job(call, jobs)
+            theirs = ms_per_job(partial(hydra.config_loader.load_sweep_config, master), jobs[:HYDRAS_JOBS])
+            print(f"{name:<26}  {ours:>13.2f}  {theirs:>14.2f}  {ours / theirs:.4f}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from mlxp_core import console
 from mlxp_core.errors import OptionError
 from mlxp_core.launch import Launch
 from mlxp_core.options import BatchOptions
-from mlxp_core.plan import Plan
 from mlxp_core.requests import check_array_options
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.sweep import Sweep
@@ -29,8 +28,8 @@ class BatchSweep(Sweep):
         super().__init__(options, **hydra)
         if self.needs_results and self.options.wait is False:
             raise OptionError(
-                f"The sweeper {self.sweeper} needs the results of its runs, and hydra.launcher.wait=false does not wait "
-                "for them: leave that option out."
+                f"The sweeper {self.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
+                "wait for them: leave that option out."
             )
         self.waits = self.needs_results if self.options.wait is None else self.options.wait
         self._submitted: list[str] = []
@@ -55,8 +54,13 @@ class BatchSweep(Sweep):
             if self.options.dry_run:
                 self._say_dry_run(plan)
                 return []
-            self._announce(plan, alone=is_first)
-            launch.submit(lock, after=self._submitted if self.options.array_parallelism else ())
+            # A single run is shown whole; but not one of many batches, nor one whose end is what counts
+            in_full = len(plan.runs) == 1 and is_first and not self.waits
+            if in_full:
+                console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
+            else:
+                console.say(f"Submitting {console.count(plan.runs, 'run')} to {self.scheduler.title}:")
+            launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
         self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
         if self.waits:
             return wait_for(launch)
@@ -65,12 +69,6 @@ class BatchSweep(Sweep):
             "holds log.stdout, log.stderr and its state (info.yaml)."
         )
         return []
-
-    def _announce(self, plan: Plan, *, alone: bool) -> None:
-        if len(plan.runs) == 1 and alone and not self.waits:
-            console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
-        else:
-            console.say(f"Submitting {console.count(plan.runs, 'run')} to {self.scheduler.title}:")
 
     def _job_options(self) -> list[str]:
         return ["++hydra.callbacks.mlxp_job.keep_return=true"] if self.waits else []

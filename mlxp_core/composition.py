@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -25,28 +24,20 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import AnyNode, DictConfig, OmegaConf, ValueNode, flag_override, open_dict
-from omegaconf.base import Metadata, Node
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
-from omegaconf.grammar_parser import parse
 
+from mlxp_core.config_nodes import copy_config, copy_node, interpolation_of, is_settled, node_at, set_number, value_of
 from mlxp_core.errors import OptionError
 
 # Hydra 1.3 puts the jobs' override_dirname into the configuration; in 1.4 it is an interpolation
 _dirname = getattr(config_loader_impl, "get_overrides_dirname", None)
 # Jobs have thousands of different numbers, and parsing takes longer than the rest; Hydra takes this for one, too
 _BY_NUMBER = re.compile(r"([\w.]+)=(-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))")
-# Interpolations that values have no part in, but through what is inside them: resolvers that look at their arguments
-# alone, and references to the hydra node, other than where Hydra writes the overrides
-_RESOLVER = re.compile(r"\$\{(now|mlxp_run_number|oc\.env):.*\}", re.DOTALL)
-_REFERENCE = re.compile(r"\$\{hydra[.:](?!overrides|job\.override_dirname)([\w.]+)\}")
 _ONLY_NOW = re.compile(r"([^$]|\$\{now:[^${}]*\})*")
-_NUMBER = "${hydra.job.num}"
 # Choices of groups that are kept, each in 100 kB or more
 _MOST_BASES = 256
-# Resolved values are kept at a configuration's root, which a value cannot be: this one stays empty
-_NO_CACHE: defaultdict[str, Any] = defaultdict(dict)
 
 
 class JobPaths(NamedTuple):
@@ -139,8 +130,8 @@ class SweepConfigLoader(ConfigLoaderImpl):
 
 def _sweep_key(master: DictConfig) -> tuple[Any, ...]:
     """All that a composition depends on besides the job's own overrides and the files."""
-    hydra = _node(master, "hydra.overrides.hydra")  # callbacks extend it
-    return _node(master, "hydra.job.config_name")._value(), tuple(one._value() for one in hydra._content), Path.cwd()
+    hydra = node_at(master, "hydra.overrides.hydra")  # callbacks extend it
+    return node_at(master, "hydra.job.config_name")._value(), tuple(one._value() for one in hydra._content), Path.cwd()
 
 
 class _Sweep:
@@ -174,35 +165,36 @@ class _Base:
     """
 
     def __init__(self, config: DictConfig) -> None:
-        self._config, self._numbered = config, _copy(config)
+        self._config, self._numbered = config, copy_config(config)
         job = cast(dict[str, Any], OmegaConf.to_container(config.hydra.job, resolve=False))
         self.is_usable = "${" not in str([job.get(name) for name in ("name", "env_copy", "config")])
         self._dirname_options = job["config"]["override_dirname"]
         config.hydra.overrides.task.append("")  # each copy gets a list of its own, of nodes like this one
-        self._line = _node(config, "hydra.overrides.task")._content[-1]
-        self._number = _node(self._numbered, "hydra.job.num")
+        self._line = node_at(config, "hydra.overrides.task")._content[-1]
+        self._number = node_at(self._numbered, "hydra.job.num")
         self._number._set_value(0)
-        nodes = [_node(self._numbered, f"hydra.{key}") for key in ("sweep.dir", "sweep.subdir", "output_subdir")]
-        self.settles_paths = all(_is_settled(node, self._numbered) for node in nodes)
-        self._trees = [(node, _tree(node)) for node in nodes] if self.settles_paths else []
+        nodes = [node_at(self._numbered, f"hydra.{key}") for key in ("sweep.dir", "sweep.subdir", "output_subdir")]
+        self.settles_paths = all(is_settled(node, self._numbered) for node in nodes)
+        self._trees = [(node, interpolation_of(node)) for node in nodes] if self.settles_paths else []
         self._has_one_dir = self.settles_paths and _ONLY_NOW.fullmatch(nodes[0]._value()) is not None
-        self._cache, self._sweep_dir = {}, ""
+        self._cache: dict[str, Any] = {}
+        self._sweep_dir = ""
 
     def with_values(self, values: list[Override], written: list[Override]) -> DictConfig:
         """The configuration of a job: `values` applied, all its overrides written down."""
-        config = _copy(self._config)
-        # A value can reach the hydra node through an interpolation: that is an error here, and Hydra's to do
-        with flag_override(_node(config, "hydra"), "readonly", True):
+        config = copy_config(self._config)
+        # Should a value reach the hydra node through an interpolation, that is an error here, and Hydra's to do
+        with flag_override(node_at(config, "hydra"), "readonly", True):
             for one in values:
-                if not _set_number(config, one):
+                if not set_number(config, one):
                     ConfigLoaderImpl._apply_overrides_to_config([one], config)
-        task = _node(config, "hydra.overrides.task")
-        task._content[:] = [_copy_node(self._line, task) for _ in written]
+        task = node_at(config, "hydra.overrides.task")
+        task._content[:] = [copy_node(self._line, task) for _ in written]
         for position, one in enumerate(written):
             task._content[position]._set_key(position)
             task._content[position]._set_value(one.input_line)
         if _dirname is not None:
-            _node(config, "hydra.job.override_dirname")._set_value(_dirname(written, **self._dirname_options))
+            node_at(config, "hydra.job.override_dirname")._set_value(_dirname(written, **self._dirname_options))
         return config
 
     def paths(self, master: DictConfig, number: int) -> JobPaths:
@@ -215,8 +207,8 @@ class _Base:
         self._number._set_value(number)
         with _as_hydra_config(self._numbered):
             if is_new or not self._has_one_dir:
-                self._sweep_dir = os.path.abspath(_value(*self._trees[0], number))
-            subdir, output_subdir = (_value(*path, number) for path in self._trees[1:])
+                self._sweep_dir = os.path.abspath(value_of(*self._trees[0], number))
+            subdir, output_subdir = (value_of(*path, number) for path in self._trees[1:])
             return JobPaths(self._sweep_dir, str(subdir), output_subdir)
 
 
@@ -231,92 +223,5 @@ def _as_hydra_config(config: DictConfig) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def _node(config: DictConfig, key: str) -> Any:
-    """The node at a key, None if there is none or only through an interpolation. OmegaConf's own way takes 50 us."""
-    node: Any = config
-    for name in key.split("."):
-        content = node.__dict__.get("_content")
-        node = content.get(name) if isinstance(content, dict) else None
-        if node is None:
-            return None
-    return node
-
-
-def _is_settled(node: Node | None, config: DictConfig) -> bool:
-    """Whether what a value says depends on no value that a job can have, besides its number."""
-    if not isinstance(node, ValueNode) or node._is_missing():
-        return False
-    return not node._is_interpolation() or _is_tree_settled(parse(node._value()), config)
-
-
-def _is_tree_settled(tree: Any, config: DictConfig) -> bool:
-    if type(tree).__name__ == "InterpolationNodeContext" or type(tree).__name__ == "InterpolationResolverContext":
-        text = tree.getText()
-        reference = _REFERENCE.fullmatch(text)
-        if reference:
-            return _is_settled(_node(config, f"hydra.{reference[1]}"), config)
-        if not _RESOLVER.fullmatch(text):
-            return False
-    return all(_is_tree_settled(child, config) for child in getattr(tree, "children", None) or ())
-
-
-def _tree(node: Any) -> Any:
-    """A value's interpolation, which OmegaConf parses anew each time that it is asked for; None if there is none."""
-    text = str(node._value())
-    is_plain = not node._is_interpolation() or ("$" not in text.replace(_NUMBER, "") and "\\" not in text)
-    return None if is_plain else parse(text)
-
-
-def _value(node: Any, tree: Any, number: int) -> Any:
-    """What OmegaConf makes of a value whose interpolation is `tree`."""
-    if tree is None:
-        return node._value() and node._value().replace(_NUMBER, str(number))
-    parent = node._get_parent()
-    return parent._resolve_interpolation_from_parse_tree(parent, node, node._key(), tree, True, set())._value()
-
-
-def _set_number(config: DictConfig, override: Override) -> bool:
-    """Whether an override gives another number to a plain value, and that is done, as OmegaConf does in the end."""
-    value = override._value
-    if override.type is not OverrideType.CHANGE or override.package or type(value) not in (int, float, bool):
-        return False
-    node = _node(config, override.key_or_group)
-    if type(node) is not AnyNode or node._get_parent()._get_flag("readonly"):
-        return False
-    node._set_value(value)
-    return True
-
-
 def _size(cache: dict[str, Any]) -> int:
     return sum(map(len, cache.values()))
-
-
-def _copy(config: DictConfig) -> DictConfig:
-    """The same as copy.deepcopy(config), ten times faster: values are shared, because none of them can change."""
-    return cast(DictConfig, _copy_node(config, None))
-
-
-def _copy_node(node: Any, parent: Any) -> Any:
-    new: Any = object.__new__(type(node))
-    old = node._metadata
-    flags = old.flags.copy() if old.flags else {}
-    attributes = node.__dict__
-    if "_content" not in attributes:
-        # Attributes that are set one by one, and not in a __dict__, take half the memory: most nodes are values
-        new._metadata = Metadata(old.ref_type, old.object_type, old.optional, old.key, flags, old.flags_root, _NO_CACHE)
-        new._parent, new._flags_cache, new._val = parent, None, node._val
-        return new
-    metadata = object.__new__(type(old))
-    metadata.__dict__.update(old.__dict__)
-    metadata.flags = flags
-    metadata.resolver_cache = defaultdict(dict)
-    # Flags are looked up again when they are asked for
-    new.__dict__.update(attributes, _metadata=metadata, _parent=parent, _flags_cache=None)
-    content = attributes["_content"]
-    if isinstance(content, dict):
-        new.__dict__["_content"] = {key: _copy_node(value, new) for key, value in content.items()}
-    elif isinstance(content, (list, tuple)):
-        new.__dict__["_content"] = type(content)([_copy_node(value, new) for value in content])
-    elif isinstance(content, Node):
-        new.__dict__["_content"] = _copy_node(content, new)
-    return new

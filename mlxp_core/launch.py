@@ -32,7 +32,7 @@ from mlxp_core.errors import (
 )
 from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.requests import Request, requests_of, write_request
-from mlxp_core.run_directory import cannot_write
+from mlxp_core.run_directory import cannot_write, read_if_there
 from mlxp_core.run_files import RunFiles
 from mlxp_core.run_info import now
 from mlxp_core.schedulers.base import Scheduler
@@ -114,16 +114,17 @@ class Launch:
         """Its directory, as short as it can be shown."""
         return label(self.directory, self.plan.started_in)
 
-    def submit(self, lock: int, *, after: Sequence[str] = ()) -> None:
+    def submit(self, lock: int, *, after: Sequence[str] = (), in_full: bool = False) -> None:
         """Submit the requests that are not submitted.
 
         Args:
             lock: from `locked`.
             after: jobs that must be over before the first of ours starts.
+            in_full: whether to show all that the scheduler says, and not one line a run.
 
         Raises:
-            SubmissionError: the scheduler did not take all. What it took stays, the rest can be resumed, and the message
-                says both.
+            SubmissionError: the scheduler did not take all. What it took stays, the rest can be resumed, and the
+                message says both.
             LaunchInterruptedError: the same, by the user.
         """
         options = self.scheduler.options
@@ -141,7 +142,10 @@ class Launch:
                     note=lambda job_ids, place=place: self.note(place, job_ids),  # type: ignore[misc]
                 )
                 after = self.job_ids[place] if options.array_parallelism else after
-                self._show(request, self.job_ids[place], answer)
+                if in_full:
+                    console.say(f"{answer.text}\n\nJob launched!")
+                else:
+                    self._show(request, self.job_ids[place], answer)
         except (MlxpError, KeyboardInterrupt) as error:
             raise self._broken_off(error) from None
 
@@ -159,8 +163,10 @@ class Launch:
             for index, run in enumerate(request.runs)
         )
         try:
+            # A crash may have cut the last line off: a new one must not continue it
+            text = "\n" if (read_if_there(record) or b"\n")[-1:] != b"\n" else ""
             with record.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+                file.write(text + "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         except OSError as error:
             raise RunDirectoryError(
                 f"{labels(request.runs)} is submitted as job {job_ids[0]}, but {cannot_write(record, error)}"
@@ -180,9 +186,6 @@ class Launch:
         return [run for place, request in enumerate(self.requests) if place not in self.job_ids for run in request.runs]
 
     def _show(self, request: Request, job_ids: Sequence[str], answer: Answer) -> None:
-        if len(self.plan.runs) == 1:
-            console.say(f"{answer.text}\n\nJob launched!")
-            return
         if len(self.plan.runs) <= console.NAMED:
             for index, run in enumerate(request.runs):
                 console.say(f"  {run.label}  job {request.job_id(job_ids, index)}  {' '.join(run.overrides)}")

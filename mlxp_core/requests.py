@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ def write_request(request: Request, scheduler: Scheduler) -> None:
 
 def _link(link: Path, target: Path) -> None:
     with suppress(FileExistsError):
-        os.symlink(target, link)
+        link.symlink_to(target)
 
 
 def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, *, first: bool) -> int:
@@ -128,7 +127,8 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
     if options.array_parallelism is not None and options.array_parallelism < options.parallel_runs:
         raise OptionError(
             f"hydra.launcher.array_parallelism={options.array_parallelism} is less than the "
-            f"{options.parallel_runs} runs at a time of one job (hydra.launcher.parallel_runs): lower that, or raise this."
+            f"{options.parallel_runs} runs at a time in one job (hydra.launcher.parallel_runs): lower that, or raise "
+            "this."
         )
     if not scheduler.array_index:
         if options.runs_per_job > 1 or options.array_parallelism is not None:

@@ -13,7 +13,7 @@ from mlxp_core.errors import RunDirectoryError
 # the number of a deleted run from being given again; what gives a number is mkdir alone.
 _GIVEN = ".numbers"
 # More lines than processes can add between one's reading and another's
-_TAIL_BYTES = 4096
+_TAIL_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,11 @@ def allocate_run(root: Path) -> Path:
                 break
             except FileExistsError:
                 number += 1
+        _make_parts(root / str(number))
+        _note(root, number)
     except OSError as error:
         raise cannot_write(root, error) from error
-    return open_run(root, number)
+    return root / str(number)
 
 
 def open_run(root: Path, number: int) -> Path:
@@ -142,13 +144,17 @@ def open_run(root: Path, number: int) -> Path:
     path = root / str(number)
     try:
         _make_root(root)
-        for name in ("metrics", "artifacts"):
-            (path / name).mkdir(parents=True, exist_ok=True)
+        _make_parts(path)
         if number > _last_number(root):
             _note(root, number)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+def _make_parts(path: Path) -> None:
+    for name in ("metrics", "artifacts"):
+        (path / name).mkdir(parents=True, exist_ok=True)
 
 
 def _make_root(root: Path) -> None:
@@ -163,7 +169,7 @@ def _last_number(root: Path) -> int:
         with (root / _GIVEN).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
-            return max(int(line) for line in file.read().split() if line.isdigit())
+            return max(map(int, file.read().split()))
     except (FileNotFoundError, ValueError):  # the first time, or somebody removed or emptied it
         last = max((int(entry.name) for entry in os.scandir(root) if entry.name.isdecimal()), default=0)
         _note(root, last)

@@ -34,6 +34,7 @@ LAYERS = [
     {"mlxp_core.results", "mlxp_core.run_files"},
     {"mlxp_core.plan"},
     {"mlxp_core.composition"},
+    {"mlxp_core.config_nodes"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
     {"mlxp_core.schedulers.base"},
@@ -45,7 +46,7 @@ LAYERS = [
 KNOW_HYDRA = {
     *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
     *("sweep", "composition", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
-    *("function_job", "waiting"),
+    *("function_job", "waiting", "config_nodes"),
 }
 
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -81,6 +81,22 @@ class Cluster:
             assert time.monotonic() < end, f"still {states}"
             time.sleep(0.3)
 
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs."""
+        command = {"slurm": "scancel", "oar": "oardel"}[self.launcher]
+        subprocess.run([command, *dict.fromkeys(job_ids)], check=True, capture_output=True)
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60) -> None:
+        """Wait until something is so."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+    def wait_for_runs(self, app: App, number: int) -> None:
+        """Wait until so many runs of the probe have begun."""
+        self.wait_for(lambda: len(app.runs()) == number)
+
     def states(self, job_ids: Sequence[str]) -> list[str]:
         """The scheduler's own words for each job, those of OAR in SLURM's terms."""
         return [self._slurm_state(job) if self.launcher == "slurm" else self._oar_state(job) for job in job_ids]
@@ -141,6 +157,7 @@ def cluster_python() -> str:
     """A Python that every user can run, with this package, the example's and this environment's Hydra in it."""
     directory = ENVIRONMENTS / f"hydra-{version('hydra-core')}"
     pins = [f"{name}=={version(name)}" for name in ("hydra-core", "omegaconf", "submitit", "numpy", "scikit-learn")]
+    pins += ["hydra-optuna-sweeper"]
     # setuptools builds in the source tree: from a copy, so that nothing is left in this one
     source = directory.with_name(f"{directory.name}-source")
     shutil.rmtree(source, ignore_errors=True)

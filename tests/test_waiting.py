@@ -1,0 +1,262 @@
+"""Sweepers that need values get those that the runs returned, and what happened to the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Cluster, service
+from tests.programs import App, info
+from tests.test_local import RETURNS, VALUES
+
+FATES = """
+import sys, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    began = Path(HydraConfig.get().runtime.output_dir, "began")
+    again = began.exists()
+    began.touch()
+    what = config.what
+    if what == "value" or (again and what in ("requeued", "resubmitted")):
+        return 7
+    if what == "hog":
+        memory = bytearray(3_000_000_000)
+    if what == "resubmitted":
+        time.sleep(62)  # OAR starts again only what ran for a minute
+        sys.exit(99)
+    time.sleep(300)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def with_showing_sweeper(app: App, program: str) -> App:
+    """An application and a sweeper that prints what it is given for `whats`."""
+    app.write("hydra_plugins/showing/__init__.py", "")
+    app.write("hydra_plugins/showing/sweeper.py", VALUES)
+    app.write("main.py", program)
+    app.write("conf/config.yaml", "what: value\n")
+    app.environment["PYTHONPATH"] = str(app.directory)
+    return app
+
+
+def returned(stdout: str, whats: list[str]) -> dict[str, str]:
+    """What the sweeper was given for each: the status and the value or error."""
+    lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", stdout, re.MULTILINE)]
+    return {what: f"{line[0]} {line[2]}" for what, line in zip(whats, lines, strict=True)}
+
+
+def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subprocess.Popen[str]:
+    """Start such a sweep, and do not wait for it."""
+    words = [
+        "main.py",
+        "-m",
+        "hydra/sweeper=showing",
+        f"hydra/launcher={cluster.launcher}",
+        f"+whats=[{','.join(whats)}]",
+    ]
+    return subprocess.Popen(
+        [app.python, "-u", *words, "hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments],
+        cwd=app.directory,
+        env={**app.environment, "PWD": str(app.directory)},
+        user=app.user,
+        group=app.user,
+        extra_groups=[],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+    app = with_showing_sweeper(cluster.app(request.node.name), RETURNS)
+    whats = ["value", "mine", "function", "generator", "error", "key", "killed", "left", "late"]
+    stdout, stderr = start(cluster, app, whats).communicate(timeout=120)
+    results = returned(stdout, whats)
+    assert results["value"] == "COMPLETED {'loss': 0.5}", stderr
+    assert results["mine"] == "COMPLETED Mine(number=3)"
+    assert results["function"].startswith("COMPLETED <function")
+    assert results["generator"] == "COMPLETED None"
+    assert "1 and 2" in results["error"]
+    assert results["key"] == "FAILED KeyError('absent')"
+    assert "ended by signal SIGKILL during the run" in results["killed"]
+    assert "exit status 5 during the run" in results["left"]
+    assert "exit status 6" in results["late"]
+    assert "9/9" in stdout
+
+
+@pytest.mark.once
+def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+    """Time limit, memory, cancelled while it runs, started again: with accounts and without."""
+    if cluster.launcher != "slurm":
+        pytest.skip("is about SLURM")
+    app = with_showing_sweeper(cluster.app(request.node.name), FATES)
+    whats = ["value", "sleep", "hog", "cancelled", "requeued", "gone"]
+    process = start(cluster, app, whats, "hydra.launcher.timeout_min=1", "hydra.launcher.mem_gb=1")
+    cluster.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 6)
+    ids = cluster.job_ids(app)
+    cluster.cancel([ids[3]])
+    subprocess.run(["scontrol", "requeue", ids[4]], check=True)
+    stdout, stderr = process.communicate(timeout=300)
+    results = returned(stdout, whats)
+    assert results["value"] == "COMPLETED 7", stderr
+    assert f"(job {ids[1]}) was ended: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min" in results["sleep"]
+    assert re.search(r"OUT_OF_MEMORY|FAILED.* and the run left no end: it did not start, or was killed", results["hog"])
+    assert f"(job {ids[3]}) was ended: CANCELLED: somebody cancelled it" in results["cancelled"]
+    assert results["requeued"] == "COMPLETED 7"
+    assert info(app.directory / "logs" / "5")["status"] == "COMPLETE"
+
+
+@pytest.mark.once
+def test_fates_on_oar(oar: Cluster) -> None:
+    app = with_showing_sweeper(oar.app("oar-fates"), FATES)
+    whats = ["value", "sleep", "cancelled", "resubmitted"]
+    process = start(oar, app, whats, "hydra.launcher.timeout_min=2", "hydra.launcher.types=[idempotent]")
+    oar.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 4)
+    ids = oar.job_ids(app)
+    oar.cancel([ids[2]])
+    stdout, stderr = process.communicate(timeout=300)
+    results = returned(stdout, whats)
+    assert results["value"] == "COMPLETED 7", stderr
+    assert f"(job {ids[1]}) was ended: TIMEOUT" in results["sleep"]
+    assert f"(job {ids[2]}) was ended: CANCELLED" in results["cancelled"]
+    assert results["resubmitted"] == "COMPLETED 7"
+    again = info(app.directory / "logs" / "4")
+    assert again["status"] == "COMPLETE"
+    assert again["scheduler"]["scheduler_job_id"] not in ids
+
+
+@pytest.mark.once
+def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
+    app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
+    with scheduler.held():
+        process = start(scheduler, app, ["value", "sleep"])
+        scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
+        scheduler.cancel(scheduler.job_ids(app)[1:])
+        scheduler.wait(scheduler.job_ids(app)[1:])
+    stdout, stderr = process.communicate(timeout=120)
+    results = returned(stdout, ["value", "sleep"])
+    assert results["value"] == "COMPLETED 7", stderr
+    assert "CANCELLED" in results["sleep"]
+
+
+@pytest.mark.once
+def test_a_directory_that_is_gone(slurm: Cluster) -> None:
+    app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
+    with slurm.held():
+        process = start(slurm, app, ["value", "sleep"])
+        slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
+        subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
+    stdout, stderr = process.communicate(timeout=120)
+    results = returned(stdout, ["value", "sleep"])
+    assert results["value"] == "COMPLETED 7", stderr
+    assert "its directory is gone" in results["sleep"]
+
+
+@pytest.mark.once
+def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
+    app = with_showing_sweeper(slurm.app("waiting-down"), FATES)
+    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+4']")
+    slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
+    with service("slurmctld"):
+        time.sleep(12)  # squeue gives up after 9 s
+    stdout, stderr = process.communicate(timeout=180)
+    assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
+    assert "SLURM does not answer" in stdout
+
+
+@pytest.mark.once
+def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
+    """The jobs stay, and what ends them is said."""
+    app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
+    process = start(scheduler, app, ["value", "sleep"])
+    scheduler.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 2)
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    ids = scheduler.job_ids(app)
+    command = f"scancel {ids[1].partition('_')[0]}" if scheduler.launcher == "slurm" else f"oardel {ids[1]}"
+    assert f"to end them: {command}" in stderr
+    assert "Traceback" not in stderr
+    assert scheduler.states(ids[1:]) in (["RUNNING"], ["Running"])
+    scheduler.cancel(ids)
+
+
+@pytest.mark.once
+def test_one_query_for_all(slurm: Cluster, tmp_path: Path) -> None:
+    """Each time that the scheduler is asked, it is asked once, however many runs there are."""
+    app = with_showing_sweeper(slurm.app("waiting-queries"), FATES)
+    log = app.directory / "queries"
+    for name in ("squeue", "sacct", "scontrol", "sbatch"):
+        app.write(f"bin/{name}", f'#!/bin/sh\necho {name} >> {log}\nexec /usr/bin/{name} "$@"\n').chmod(0o755)
+    app.environment["PATH"] = f"{app.directory}/bin:{app.environment['PATH']}"
+    start_time = time.monotonic()
+    stdout, _ = start(slurm, app, ["value"] * 30).communicate(timeout=120)
+    seconds = time.monotonic() - start_time
+    asked = log.read_text().split()
+    assert stdout.count("RETURN") == 30
+    assert asked.count("sbatch") == 1
+    assert asked.count("scontrol") == 1
+    assert asked.count("squeue") <= seconds + 1
+    assert asked.count("sacct") <= 1
+
+
+OPTUNA = """
+import hydra
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    return (config.x - 3) ** 2
+
+if __name__ == "__main__":
+    main()
+"""
+
+OPTUNA_CONFIG = """
+defaults:
+  - override hydra/sweeper: optuna
+  - override hydra/sweeper/sampler: random
+x: 1.0
+hydra:
+  sweeper: {n_trials: 5, n_jobs: 2, sampler: {seed: 1}, params: {x: "interval(0, 6)"}}
+"""
+
+
+def test_optuna(slurm: Cluster) -> None:
+    app = slurm.app("optuna")
+    app.write("main.py", OPTUNA)
+    app.write("conf/config.yaml", OPTUNA_CONFIG)
+    options = ["hydra/launcher=slurm", "hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging"]
+    refused = app.run("-m", *options, "hydra.launcher.wait=false")
+    assert refused.status == 1
+    assert "The sweeper OptunaSweeper may need the results of its runs" in refused.stderr
+    assert not list(app.directory.rglob("script.sh"))
+    result = app.sweep(*options)
+    assert "Submitting 2 runs to SLURM" in result.stdout
+    runs = [app.directory / "logs" / str(number) for number in range(1, 6)]
+    assert [info(run)["status"] for run in runs] == ["COMPLETE"] * 5
+    values = [float((run / "metadata" / "overrides.yaml").read_text().partition("x=")[2].split()[0]) for run in runs]
+    (best,) = app.directory.rglob("optimization_results.yaml")
+    assert f"x: {min(values, key=lambda x: (x - 3) ** 2)}" in best.read_text()
+
+
+@pytest.mark.once
+def test_batches(slurm: Cluster) -> None:
+    """Hydra's own sweeper in batches: each is a launch of its own; a later one may be smaller."""
+    app = slurm.app("batches").write_probe()
+    states = slurm.sweep(app, "x=range(5)", "hydra.sweeper.max_batch_size=2", "hydra.launcher.runs_per_job=2")
+    assert states == ["COMPLETED"] * 5
+    assert [run["job"]["num"] for run in app.seen()] == [0, 1, 2, 3, 4]
+    assert len(list(app.directory.rglob("launch-*"))) == 3
