@@ -3,7 +3,7 @@ PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
 
-.PHONY: demo test lint tests tests-next clean
+.PHONY: demo test lint tests tests-next bench clean
 
 demo: .venv/installed
 	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
@@ -32,5 +32,21 @@ tests-next: .venv-next/installed
 	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]'
 	touch $@
 
+# Ours and our peers', on the same work; submission.py needs a SLURM, which it starts where it may
+bench: .venv-bench/installed
+	SLURM_MAXJOBS=50000 ./tests/clusters/slurm-up.sh
+	.venv-bench/ours/bin/python benchmarks/submission.py .venv-bench
+	.venv-bench/ours/bin/python benchmarks/start.py .venv-bench
+	.venv-bench/ours/bin/python benchmarks/composition.py
+	.venv-bench/ours/bin/python benchmarks/numbering.py
+	.venv-bench/ours/bin/python benchmarks/safe_copy.py
+
+.venv-bench/installed: setup.py pyproject.toml
+	./tests/make-venv $(PYTHON) .venv-bench/ours .
+	./tests/make-venv $(PYTHON) .venv-bench/plain $$(.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==')
+	./tests/make-venv $(PYTHON) .venv-bench/submitit hydra-submitit-launcher
+	./tests/make-venv $(PYTHON) .venv-bench/mlxp mlxp
+	touch $@
+
 clean:
-	rm -rf .venv .venv-next build dist *.egg-info example_app/logs
+	rm -rf .venv .venv-next .venv-bench build dist *.egg-info example_app/logs

@@ -63,7 +63,7 @@ class BatchSweep(Sweep):
             launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
         self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
         if self.waits:
-            return wait_for(launch)
+            return self._reported(plan.runs, wait_for(launch))
         console.say(
             f"\nSee the {console.plural(plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
             "holds log.stdout, log.stderr and its state (info.yaml)."

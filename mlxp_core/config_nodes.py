@@ -21,6 +21,8 @@ _REFERENCE = re.compile(r"\$\{hydra[.:](?!overrides|job\.override_dirname)([\w.]
 _NUMBER = "${hydra.job.num}"
 # Resolved values are kept at a configuration's root, which a value cannot be: this one stays empty
 _NO_CACHE: defaultdict[str, Any] = defaultdict(dict)
+# _metadata, _parent, _flags_cache, _val
+_PLAIN_ATTRIBUTES = 4
 
 
 def node_at(config: DictConfig, key: str) -> Any:
@@ -91,6 +93,8 @@ def copy_node(node: Any, parent: Any) -> Any:
     attributes = node.__dict__
     if "_content" not in attributes:
         # Attributes that are set one by one, and not in a __dict__, take half the memory: most nodes are values
+        if len(attributes) > _PLAIN_ATTRIBUTES:  # an enum knows its type
+            new.__dict__.update(attributes)
         new._metadata = Metadata(old.ref_type, old.object_type, old.optional, old.key, flags, old.flags_root, _NO_CACHE)
         new._parent, new._flags_cache, new._val = parent, None, node._val
         return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlxp_core import console
 from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.options import LocalOptions
 from mlxp_core.plan import Run
-from mlxp_core.results import read_result, say_failed
+from mlxp_core.results import read_result
 from mlxp_core.run_files import RunFiles
 from mlxp_core.schedulers.local import LocalScheduler
 from mlxp_core.sweep import Sweep
@@ -27,13 +28,18 @@ class LocalSweep(Sweep):
 
     def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
         directory = self._make_directory() if self.app is None else self.sweep_dir
-        plan = self._plan(job_overrides, first, directory)
-        files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script)
         try:
-            for run in plan.runs:
-                files.write(run)
+            plan = self._plan(job_overrides, first, directory)
+            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script)
+            try:
+                for run in plan.runs:
+                    files.write(run)
+            except BaseException:
+                files.take_back(plan.runs)
+                raise
         except BaseException:
-            files.take_back(plan.runs)
+            if self.app is None:
+                shutil.rmtree(directory, ignore_errors=True)
             raise
         if self.options.dry_run:
             self._say_dry_run(plan)
@@ -64,5 +70,4 @@ class LocalSweep(Sweep):
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
             files.take_back([runs[index] for index in self.scheduler.waiting])
-        say_failed(runs, [results[index].status for index in range(len(runs))])
-        return [results[index] for index in range(len(runs))]
+        return self._reported(runs, [results[index] for index in range(len(runs))])

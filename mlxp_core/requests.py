@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.array_script import Array
-from mlxp_core.errors import OptionError
+from mlxp_core.errors import OptionError, SchedulerUnavailableError
 from mlxp_core.options import BatchOptions
 from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import cannot_write, write_whole
 from mlxp_core.schedulers.base import Scheduler
+
+# SLURM's own default, less one
+_USUAL_ARRAY_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,6 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
 
     Raises:
         OptionError: options that cannot hold.
-        SchedulerUnavailableError: the scheduler does not say its limit.
     """
     if options.parallel_runs > options.runs_per_job:
         raise OptionError(
@@ -137,7 +139,12 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
                 "hydra.launcher.array_parallelism."
             )
         return 1
-    limit = None if options.dry_run or runs <= options.runs_per_job else scheduler.ask_max_array_size()
+    limit = None
+    if not options.dry_run and runs > options.runs_per_job:
+        try:
+            limit = scheduler.ask_max_array_size()
+        except SchedulerUnavailableError:  # the submission will meet that, too, and is tried again
+            limit = _USUAL_ARRAY_SIZE
     asked = options.max_array_size
     if limit is not None and asked is not None and asked > limit:
         raise OptionError(

@@ -9,9 +9,7 @@ from dataclasses import replace
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from mlxp_core import console
 from mlxp_core.errors import RunFailedError
-from mlxp_core.plan import Run
 from mlxp_core.run_directory import RunDirectory
 from mlxp_core.run_info import RunStatus, read_info
 
@@ -22,26 +20,29 @@ def write_result(run: RunDirectory, job_return: JobReturn) -> None:
     """Keep a job's return in its directory.
 
     A value that cannot be pickled is left out, with a warning; None stands for it, which no optimiser takes for a
-    result.
+    result. For an exception there is one of ours with its text.
     """
+    try:
+        text = _pickled(job_return)
+    except Exception as error:  # what pickle raises depends on the value
+        value = job_return._return_value
+        kind = type(value).__name__
+        log.warning("%s returned a %s, which cannot be carried to the launcher: %s", run.path, kind, error)
+        stand_in = RunFailedError(f"{kind}: {value}") if job_return.status is JobStatus.FAILED else None
+        text = _pickled(replace(job_return, _return_value=stand_in))
     temporary = run.job_return.with_suffix(".new")
-    temporary.write_bytes(_dump(run, job_return))
+    temporary.write_bytes(text)
     temporary.replace(run.job_return)
 
 
-def _dump(run: RunDirectory, job_return: JobReturn) -> bytes:
+def _pickled(job_return: JobReturn) -> bytes:
     try:
         return pickle.dumps(job_return)
-    except Exception:  # what pickle raises depends on the value; cloudpickle takes functions and local classes too
+    except Exception:  # cloudpickle takes functions, local classes and what a notebook defines too
         import cloudpickle
 
-        try:
-            text: bytes = cloudpickle.dumps(job_return)
-            return text
-        except Exception as error:
-            kind = type(job_return._return_value).__name__
-            log.warning("%s returned a %s, which cannot be carried to the launcher: %s", run.path, kind, error)
-            return pickle.dumps(replace(job_return, _return_value=None))
+        text: bytes = cloudpickle.dumps(job_return)
+        return text
 
 
 def read_result(run: RunDirectory, exit_status: int, overrides: Sequence[str]) -> JobReturn:
@@ -62,12 +63,3 @@ def read_result(run: RunDirectory, exit_status: int, overrides: Sequence[str]) -
 def failed_result(overrides: Sequence[str], message: str) -> JobReturn:
     """The JobReturn of a run that left none, and why."""
     return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=RunFailedError(message))
-
-
-def say_failed(runs: Sequence[Run], statuses: Sequence[JobStatus]) -> None:
-    """Name the runs that failed, and where they say why."""
-    failed = [run for run, status in zip(runs, statuses, strict=True) if status is JobStatus.FAILED]
-    if failed:
-        console.say(f"{console.count(failed, 'run')} of {len(runs)} failed; see:")
-        for run in failed:
-            console.say(f"  {run.label}/{run.directory.stderr.name}")

@@ -47,7 +47,8 @@ def resume(directory: Path) -> int:
         for launch in launches:
             total += _resume(launch)
     if not total:
-        console.say(f"Nothing to resume: all runs of {console.count(launches, 'launch')} are submitted.")
+        number = "1 launch" if len(launches) == 1 else f"{len(launches)} launches"
+        console.say(f"Nothing to resume: all runs of {number} are submitted.")
     return total
 
 
@@ -93,7 +94,9 @@ def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
     if not request.answer.exists():
         return []
     answer = request.answer.read_text(encoding="utf-8", errors="replace")
-    job_ids = scheduler.parse_job_ids(answer, request.tasks) or find_request(scheduler, request)
+    job_ids = scheduler.parse_job_ids(answer, request.tasks)
+    if len(job_ids) != (request.tasks or 1):  # it was cut off, or was no answer
+        job_ids = find_request(scheduler, request)
     if job_ids:
         return job_ids
     # A scheduler forgets jobs that ended (SLURM without accounts after minutes); a run that started remembers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
     Raises:
         RunDirectoryError: it cannot be written (permissions, a full disk, ...).
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,12 @@ from mlxp_core.errors import (
     CommandTimeoutError,
     SchedulerUnavailableError,
     SubmissionDeferredError,
+    SubmissionError,
     SubmissionUnknownError,
 )
 from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
 from mlxp_core.requests import Request
+from mlxp_core.run_directory import cannot_write
 from mlxp_core.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
@@ -52,8 +54,6 @@ def submit_persistently(
         SubmissionError: it was refused for good.
         SubmissionUnknownError: nobody can say whether the scheduler has it.
     """
-    import tenacity
-
     limit = max(scheduler.answer_timeout_s, retry_min * 60)
     uncertain = False
 
@@ -83,28 +83,24 @@ def submit_persistently(
                 )
             except SubmissionUnknownError:
                 raise
+            except SubmissionError as error:
+                uncertain = not request.answer.stat().st_size
+                if uncertain:  # the disk was full, or the command was killed
+                    raise SubmissionUnknownError(f"The answer of {scheduler.title} is lost.") from error
+                raise
+            except OSError as error:
+                uncertain = False
+                raise cannot_write(request.answer, error) from error
             except BaseException:
                 uncertain = False
                 raise
+            uncertain = False  # the interrupt that waits may come now
             note(job_ids)
             return answer
 
-    def before_sleep(state: tenacity.RetryCallState) -> None:
-        assert state.outcome is not None
-        assert state.next_action is not None
-        reason = str(state.outcome.exception())
-        console.say(f"{reason}\n  Trying again in {state.next_action.sleep:.0f} s, for {retry_min:g} min at most.")
-
     passing = (SubmissionDeferredError, SubmissionUnknownError, SchedulerUnavailableError)
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(passing),
-        wait=tenacity.wait_exponential(multiplier=2, max=60),
-        stop=tenacity.stop_after_delay(retry_min * 60),
-        before_sleep=before_sleep,
-        reraise=True,
-    )
     try:
-        return retrying(attempt)
+        return _retrying(retry_min, *passing)(attempt)
     except SchedulerUnavailableError as error:
         raise SubmissionUnknownError(str(error)) from error
     except KeyboardInterrupt:
@@ -131,3 +127,27 @@ def find_request(scheduler: Scheduler, request: Request) -> list[str]:
             f"'{scheduler.list_command}', and end them with '{scheduler.cancel_command}' to launch them again."
         )
     return job_ids
+
+
+def _retrying(retry_min: float, *passing: type[Exception]) -> tenacity.Retrying:
+    """Calls a function again, with growing pauses and a message, while it raises an error that passes.
+
+    Args:
+        retry_min: for how long, in minutes; then the error is raised.
+        passing: such errors.
+    """
+    import tenacity
+
+    def say(state: tenacity.RetryCallState) -> None:
+        assert state.outcome is not None
+        assert state.next_action is not None
+        reason = str(state.outcome.exception())
+        console.say(f"{reason}\n  Trying again in {state.next_action.sleep:.0f} s, for {retry_min:g} min at most.")
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(passing),
+        wait=tenacity.wait_exponential(multiplier=2, max=60),
+        stop=tenacity.stop_after_delay(retry_min * 60),
+        before_sleep=say,
+        reraise=True,
+    )

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
@@ -206,6 +206,15 @@ class Sweep(ABC):
     def _job_options(self) -> list[str]:
         """Overrides for the callback in the job."""
         return []
+
+    def _reported(self, runs: Sequence[Run], results: Sequence[JobReturn]) -> Sequence[JobReturn]:
+        """The results of runs; those that failed are named, with where they say why."""
+        failed = [run for run, result in zip(runs, results, strict=True) if result.status is JobStatus.FAILED]
+        if failed:
+            console.say(f"{console.count(failed, 'run')} of {len(runs)} failed; see:")
+            for run in failed:
+                console.say(f"  {run.label}/{run.directory.stderr.name}")
+        return results
 
     def _say_dry_run(self, plan: Plan) -> None:
         console.say(f"Dry run: {console.count(plan.runs, 'script')} written, nothing submitted:")

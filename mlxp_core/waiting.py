@@ -14,7 +14,7 @@ from mlxp_core.errors import LaunchInterruptedError, SchedulerUnavailableError
 from mlxp_core.job_state import JobState
 from mlxp_core.launch import Launch
 from mlxp_core.plan import Run
-from mlxp_core.results import failed_result, read_result, say_failed
+from mlxp_core.results import failed_result, read_result
 from mlxp_core.run_info import RunStatus, read_info
 
 # How long after the end of its job a run's last words may take to be seen here: NFS keeps what it knows of a file for
@@ -74,7 +74,6 @@ def wait_for(launch: Launch) -> list[JobReturn]:
             f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended. The others stay with "
             f"{scheduler.title}; to end them: {scheduler.cancel_command} {' '.join(left)}"
         ) from None
-    say_failed(runs, [results[index].status for index in range(len(runs))])
     return [results[index] for index in range(len(runs))]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -168,14 +166,6 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
 
 
 @pytest.mark.once
-def test_slurm_is_down(slurm: Cluster) -> None:
-    app = slurm.app("slurm-down").write_probe()
-    with service("slurmctld"):
-        result = app.run("-m", "x=1,2", "hydra/launcher=slurm")
-    _nothing_left(app, result, "Unable to contact slurm controller")
-
-
-@pytest.mark.once
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub says that the job is killed. It is not: it runs when the server is back."""
     app = oar.app("oar-down").write_probe()
@@ -186,22 +176,6 @@ def test_oar_server_is_down(oar: Cluster) -> None:
     assert "OAR also said" in result.stdout
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     assert len(app.runs()) == 2
-
-
-@pytest.mark.once
-def test_oar_does_not_answer(oar: Cluster) -> None:
-    """Its database is down: oarsub hangs, and submits when it is back."""
-    app = oar.app("oar-hangs").write_probe()
-    with service("postgres"):
-        result = app.run("-m", "x=1,2", "hydra/launcher=oar")
-    assert result.status == 1
-    assert "did not answer within" in result.stderr
-    assert "oarstat -u" in result.stderr
-    assert "Not submitted, launch them again: x=2" in result.stderr
-    assert "Traceback" not in result.text
-    # The run that may still be submitted keeps its directory, so that its job finds its script.
-    (script,) = app.directory.rglob("script.sh")
-    assert "x=1" in script.read_text()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -246,24 +220,6 @@ def test_a_refused_launch_leaves_an_older_run_alone(slurm: Cluster) -> None:
             result = app.run("-m", f"x={xs}", "hydra/launcher=slurm", *options, *forced)
             assert result.status == 1, result.text
             assert content() == before
-
-
-@pytest.mark.once
-def test_slurm_answers_too_late(slurm: Cluster) -> None:
-    """The controller does not move: sbatch gives up, and the job may be there all the same."""
-    app = slurm.app("slurm-late").write_probe()
-    subprocess.run(["pkill", "-STOP", "-x", "slurmctld"], check=True)
-    try:
-        result = app.run("-m", "x=1,2", "hydra/launcher=slurm")
-    finally:
-        subprocess.run(["pkill", "-CONT", "-x", "slurmctld"], check=True)
-    assert result.status == 1
-    assert "SLURM may still take the job" in result.stderr
-    assert "Not submitted, launch them again: x=2" in result.stderr
-    (script,) = app.directory.rglob("script.sh")
-    assert "x=1" in script.read_text()
-    time.sleep(2)
-    subprocess.run(["scancel", "-u", slurm.user], check=True)
 
 
 def test_a_name_that_is_too_long(app: App) -> None:

@@ -176,9 +176,9 @@ def test_a_single_run_shows_its_script(slurm: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
-    """What is submitted stays and is noted, the rest leaves nothing, and both are said."""
+    """What is submitted stays and is noted, the rest can be resumed, and both are said."""
     app = slurm.app("slurm-interrupted").write_probe()
-    process = start_sweep(app, "x=range(60)")
+    process = start_sweep(app, "x=range(60)", "hydra.launcher.max_array_size=1")
     end = time.monotonic() + 60
     while len(slurm.job_ids(app)) < 3:
         assert time.monotonic() < end
@@ -188,12 +188,10 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
     job_ids = slurm.job_ids(app)
     assert process.returncode == 1
     assert 3 <= len(job_ids) < 60
-    assert (
-        f"Interrupted.\n{len(job_ids)} runs of 60 submitted; these stay.\nNot submitted, launch them again: x="
-        in stderr
-    )
+    submitted = f"Interrupted.\n{len(job_ids)} of 60 runs submitted; these stay.\n"
+    rest = f"logs/{len(job_ids) + 1}-60" if len(job_ids) < 59 else "logs/60"
+    assert f"{submitted}Not submitted: {rest}. To submit them: mlxp resume logs/sweeps/" in stderr
     assert "Traceback" not in stderr
-    assert len(list(app.directory.glob("logs/*/script.sh"))) == len(job_ids)
     assert set(slurm.wait(job_ids)) == {"COMPLETED"}
     assert len(app.runs()) == len(job_ids)
 
@@ -201,9 +199,9 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
 @pytest.mark.once
 def test_interrupted_preparation(slurm: Cluster) -> None:
     app = slurm.app("slurm-interrupted-early").write_probe()
-    process = start_sweep(app, "x=range(600)")
+    process = start_sweep(app, "x=range(1100)")
     assert process.stdout is not None
-    assert process.stdout.readline() == "Preparing 600 runs ...\n"
+    assert process.stdout.readline() == "Preparing 1100 runs ...\n"
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert "Interrupted. Nothing was submitted.\n" in stderr

@@ -141,7 +141,8 @@ def test_nothing_to_start_again(app: App, program: tuple[str, ...], reason: str)
     app.write("conf/__init__.py", "")  # Hydra asks for it when main.py is imported
     app.write("elsewhere/file", "")
     app.write("moved.py", PROBE.replace("\nimport hydra\n", "\nimport hydra\nos.chdir('elsewhere')\n"))
-    result = app.run("-m", "x=1,2", "hydra/launcher=local", program=program)
+    never = "hydra.launcher.submit_function=never"
+    result = app.run("-m", "x=1,2", "hydra/launcher=local", never, program=program)
     assert "cannot be started again" in result.text
     assert reason in result.text
     assert not (app.directory / "multirun").exists()
@@ -159,7 +160,8 @@ from hydra import version
 
 version.setbase("1.3")
 hydra = Hydra.create_main_hydra2("zen", create_config_search_path("conf"))
-utils.run_and_report(lambda: hydra.multirun(config_name=None, task_function=print, overrides=["hydra/launcher=local"]))
+overrides = ["hydra/launcher=local", "hydra.launcher.submit_function=never"]
+utils.run_and_report(lambda: hydra.multirun(config_name=None, task_function=print, overrides=overrides))
 """,
     )
     result = app.run(program=("zen.py",))

@@ -1,7 +1,18 @@
-"""Our Hydra callbacks, by the names that configurations use."""
+"""Our Hydra callbacks, by the names that configurations use.
 
-from mlxp_core.callbacks.numbering import LoggingCallback
-from mlxp_core.callbacks.recording import JobCallback
-from mlxp_core.callbacks.versioning import VersioningCallback
+Each is imported when it is asked for: a job needs little of what a launch needs, and starts the sooner.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULES = {"LoggingCallback": "numbering", "JobCallback": "recording", "VersioningCallback": "versioning"}
 
 __all__ = ["JobCallback", "LoggingCallback", "VersioningCallback"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

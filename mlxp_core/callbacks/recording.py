@@ -12,10 +12,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
-from mlxp_core.results import write_result
 from mlxp_core.run_directory import RunDirectory
 from mlxp_core.run_info import ended, main_file, new_info, read_info, started, write_info
-from mlxp_core.versioning.source_roots import loaded_from
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +48,8 @@ class JobCallback(Callback):
         if self.keeps_record and not _left(job_return):
             run = run_directory(config)
             if self.keep_return:
+                from mlxp_core.results import write_result
+
                 write_result(run, job_return)
             write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
             atexit.unregister(_record_modules)
@@ -110,6 +110,8 @@ def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:
     version = info.get("version_manager")
     if version is None or version["safe_copy"] is None:
         return info
+    from mlxp_core.versioning.source_roots import loaded_from
+
     modules = loaded_from(Path(version["repo_path"]), Path(version["safe_copy"]))
     if not modules:
         return info

@@ -76,7 +76,7 @@ class OARScheduler(Scheduler):
             f"-E {said}",
             "-O /dev/null",
             *self._requests(),
-            f"--array-param-file {array.params}",
+            f"--array-param-file {self.script_argument(array.params)}",  # read by a shell, too
         ]
 
     def array_setup_lines(self, array: Array) -> list[str]:

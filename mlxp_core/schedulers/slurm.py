@@ -43,9 +43,10 @@ class SLURMScheduler(Scheduler):
     own_variables = ("SLURM_",)
     kept_variables = ("SLURM_CONF",)
     unknown_pattern = r"timed out|Zero Bytes were transmitted"
-    # Limits of queued jobs are named MaxSubmitJobs... ; the others come while the controller starts or is full
+    # Limits of queued jobs: AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit ... (the words
+    # "job submit limit" behind them come with every limit); the others come while the controller starts or is full
     passing_pattern = (
-        r"MaxSubmit|job submit limit|Unable to contact slurm controller|temporarily|try again|"
+        r"MaxSubmitJob|GrpSubmitJobs|Unable to contact slurm controller|temporarily|try again|"
         r"Address already in use|in standby mode|Unable to allocate resources: Access|SlurmDBD connection"
     )
     options_class = SLURMOptions

@@ -157,7 +157,7 @@ def cluster_python() -> str:
     """A Python that every user can run, with this package, the example's and this environment's Hydra in it."""
     directory = ENVIRONMENTS / f"hydra-{version('hydra-core')}"
     pins = [f"{name}=={version(name)}" for name in ("hydra-core", "omegaconf", "submitit", "numpy", "scikit-learn")]
-    pins += ["hydra-optuna-sweeper"]
+    pins += ["hydra-optuna-sweeper", "hydra-zen", "pytest"]
     # setuptools builds in the source tree: from a copy, so that nothing is left in this one
     source = directory.with_name(f"{directory.name}-source")
     shutil.rmtree(source, ignore_errors=True)

@@ -1,0 +1,42 @@
+"""Schemas that are made when they are asked for.
+
+OmegaConf takes 10 ms to make one of ours of its dataclass, and the ConfigStore, filled in every Hydra program on the
+machine, would make them all.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hydra.core.config_store import ConfigNode, ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+_PROVIDER = "hydra-mlxp"
+
+
+class LazySchema(ConfigNode):
+    """A node of the ConfigStore that is made of a dataclass in mlxp_core.schemas, given by name."""
+
+    def __init__(self, name: str, group: str, package: str | None, schema: str) -> None:
+        self._schema = schema
+        self._node: DictConfig | None = None
+        self.name, self.group, self.package, self.provider = name, group, package, _PROVIDER
+
+    @property
+    def node(self) -> DictConfig:
+        if self._node is None:
+            self._node = OmegaConf.structured(getattr(import_module("mlxp_core.schemas"), self._schema))
+        return self._node
+
+    @node.setter
+    def node(self, value: DictConfig) -> None:
+        self._node = value
+
+
+def store_lazily(name: str, group: str, schema: str, package: str | None = None) -> None:
+    """Store a schema as ConfigStore.store would."""
+    # Its own `store` makes the node at once; this is the rest of what it does
+    place = ConfigStore.instance().repo
+    for part in group.split("/"):
+        place = place.setdefault(part, {})
+    place[f"{name}.yaml"] = LazySchema(f"{name}.yaml", group, package, schema)

@@ -1,0 +1,387 @@
+"""Launches that are killed, interrupted or damaged, and `mlxp resume` after them: each run is submitted once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Cluster
+from tests.programs import App, Result
+
+# An application whose runs leave a line each in a file of their own, and which can be launched many times by one
+# process, once for each NAME or NAME,STEP,DELAY in LAUNCHES. Such a launch goes to NAME, and is killed just before its
+# STEP (a number, or a name as in the file "steps"), which is a change of the file system or an external command, or
+# DELAY ms after that began.
+KILLED = """
+import os, signal, sys, time, traceback
+from pathlib import Path
+
+CHANGES = {"os.mkdir", "os.rename", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link"}
+
+
+def is_step(event, arguments):
+    if event in ("subprocess.Popen", "fcntl.flock"):
+        return True
+    is_change = event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if not is_change or isinstance(arguments[0], int):
+        return False
+    path = os.path.abspath(os.fsdecode(arguments[1] if event == "os.symlink" else arguments[0]))
+    return path.startswith(os.getcwd() + "/") and "__pycache__" not in path
+
+
+def kill(milliseconds):
+    launcher = os.getpid()
+    if not milliseconds or not os.fork():
+        try:
+            time.sleep(milliseconds / 1000)
+            os.kill(launcher, signal.SIGKILL)
+        finally:
+            os._exit(0)
+
+
+def watch(event=None, delay="0"):
+    steps = []
+
+    def hook(kind, arguments):
+        if is_step(kind, arguments):
+            target = arguments[1] if kind in ("os.rename", "os.symlink") else arguments[0]
+            steps.append(f"{kind}:{os.path.basename(str(target))}")
+            if event in (str(len(steps)), steps[-1]):
+                kill(int(delay))
+
+    sys.addaudithook(hook)
+    return steps
+
+
+def each(action):
+    for one in os.environ["LAUNCHES"].split():
+        child = os.fork()
+        if not child:
+            name, *kill = one.split(",")
+            steps, status = watch(*kill), 0
+            try:
+                action(name)
+            except SystemExit as end:
+                status = end.code
+            except BaseException:
+                traceback.print_exc()
+                status = 1
+            found = " ".join(steps)
+            Path("steps").write_text(found)
+            sys.stdout.flush()
+            os._exit(status or 0)
+        if os.WIFEXITED(status := os.waitpid(child, 0)[1]) and status:
+            sys.exit(f"{one} failed")
+
+
+def resume_each():
+    import mlxp_core.resume, mlxp_core.schedulers, tenacity
+    from mlxp_core.cli import cli
+
+    each(lambda name: cli(["resume", name]))
+
+
+if __name__ == "__main__":
+    if "MLXP_RUN_DIR" in os.environ:
+        name, x = (word.partition("=")[2] for word in sys.argv if word.startswith(("name=", "x=")))
+        file = os.open(f"ran/{name}-{x}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, b"ran\\n")
+        sys.exit()
+
+    import hydra
+    import hydra_plugins.mlxp.launchers, mlxp_core.batch_sweep, tenacity
+
+    @hydra.main(version_base=None, config_path="conf", config_name="config")
+    def main(config):
+        pass
+
+    def launch(name):
+        sys.argv[1:] = [word.replace("NAME", name) for word in sys.argv[1:]]
+        main()
+
+    each(launch) if "LAUNCHES" in os.environ else main()
+"""
+
+
+def install(app: App) -> App:
+    """Make it the application above."""
+    app.write("conf/config.yaml", "name: null\nx: null\n")
+    app.write("ran/.keep", "")
+    app.write("main.py", KILLED)
+    return app
+
+
+def launch(cluster: Cluster, app: App, launches: Iterable[str], *arguments: str) -> None:
+    """Launch three runs, in an array and on its own, into a directory for each of LAUNCHES; two of these at a time."""
+    names = list(launches)
+    sweep = ["-m", "name=NAME", "x=0,1,2", f"hydra/launcher={cluster.launcher}"]
+    place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=NAME"]
+
+    def launch_some(some: list[str]) -> None:
+        result = app.run(*sweep, *place, *arguments, env={"LAUNCHES": " ".join(some)})
+        assert result.status == 0, result.text
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(launch_some, [part for part in (names[::2], names[1::2]) if part]))
+
+
+def resume(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
+    """`mlxp resume`."""
+    return app.call(str(Path(app.python).with_name("mlxp")), "resume", *arguments, env=env)
+
+
+def resume_all(app: App, directories: Iterable[str]) -> dict[str, Result]:
+    names = list(directories)
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(names, pool.map(lambda name: resume(app, name), names), strict=True))
+
+
+def wait_for_all(cluster: Cluster, app: App) -> None:
+    """Wait until the scheduler has no job of this application that is not over, whoever submitted it."""
+    question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
+    end = time.monotonic() + 120
+    plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # what stands in any answer as it is
+    while plain in subprocess.run(question, check=True, capture_output=True, text=True).stdout:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def ran(app: App) -> Counter[str]:
+    """How often each value ran."""
+    return Counter({path.name: path.read_text().count("ran") for path in (app.directory / "ran").glob("[!.]*")})
+
+
+def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iterable[str] = ()) -> None:
+    """All is submitted and noted, each run ran once, and there is nothing more to resume."""
+    result = app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": " ".join(names)})
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
+    wait_for_all(cluster, app)
+    values = dict.fromkeys(ran_once or [f"{name}-{x}" for name in names for x in range(3)], 1)
+    assert ran(app) == values
+    for name in names:
+        files = (app.directory / name).rglob("submissions.jsonl")
+        noted = [json.loads(line)["run"] for file in files for line in file.read_text().splitlines()]
+        assert len(set(noted)) == len(noted) == len(values) / len(names)
+
+
+@pytest.mark.once
+def test_killed_at_each_step(scheduler: Cluster) -> None:
+    """Killed before each write and each external command, and during a submission; resumed, each run runs once."""
+    app = install(scheduler.app("killed"))
+    # An array and a single run; OAR takes long to start a job, so there the array is one job of two runs
+    shape = {"slurm": ["max_array_size=2"], "oar": ["runs_per_job=2", "max_array_size=1"]}[scheduler.launcher]
+    options = [f"hydra.launcher.{option}" for option in shape]
+    launch(scheduler, app, ["whole"], *options)
+    steps = (app.directory / "steps").read_text().split()
+    plan = steps.index("os.rename:plan.json") + 1
+    assert {step.split(":")[1] for step in steps[plan:]} >= {"1", "info.yaml", "script.sh", "submissions.jsonl"}
+    kills = [(place, 0) for place in range(1, len(steps) + 1)]
+    for place in [place for place, step in enumerate(steps, start=1) if step.endswith(("sbatch", "oarsub"))]:
+        kills += [(place, delay) for delay in (1, 5, 30, 150)]
+    launches: dict[str, list[str]] = {}
+    for place, delay in kills:
+        # Long before there is a plan, kills go to one place, over what those before left in it
+        name = f"{place}-{delay}" if place > plan - 10 else "early"
+        launches.setdefault(name, []).append(f"{name},{place},{delay}")
+
+    launch(scheduler, app, [one for some in launches.values() for one in some], *options)
+    resumed = resume_all(app, launches)
+    not_begun = [name for name, result in resumed.items() if result.status == 1]
+    assert all("There is no launch in" in resumed[name].stderr for name in not_begun)
+    assert not_begun == ["early", *list(launches)[1:11]]
+    launch(scheduler, app, not_begun, *options)
+    assert_done(scheduler, app, ["whole", *launches])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("step", ["open:answer.txt", "open:submissions.jsonl"])
+def test_resume_is_killed(slurm: Cluster, step: str) -> None:
+    """Nothing was submitted, or a part; then `mlxp resume` is killed at each of its own steps."""
+    app = install(slurm.app("resume-killed"))
+    launch(slurm, app, [f"whole,{step}"], "hydra.launcher.max_array_size=2")
+    app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": "whole"})
+    steps = (app.directory / "steps").read_text().split()
+    places = [str(place) for place in range(1, len(steps) + 1)]
+    launch(slurm, app, [f"{place},{step}" for place in places], "hydra.launcher.max_array_size=2")
+    kills = {"LAUNCHES": " ".join(f"{place},{place}" for place in places)}
+    app.call(app.python, "-c", "import main; main.resume_each()", env=kills)
+    resumed = resume_all(app, places)
+    assert {result.status for result in resumed.values()} == {0}, resumed
+    assert_done(slurm, app, ["whole", *places])
+
+
+def start(app: App, *argv: str) -> subprocess.Popen[str]:
+    """Start a command of the application and do not wait for it."""
+    return subprocess.Popen(
+        argv,
+        cwd=app.directory,
+        env={**app.environment, "PWD": str(app.directory)},
+        user=app.user,
+        group=app.user,
+        extra_groups=[],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def start_sweep(app: App, name: str, values: int) -> subprocess.Popen[str]:
+    """Start a sweep with a request for each value, in `logs`."""
+    options = ("hydra/launcher=slurm", "hydra.launcher.max_array_size=1", "hydra/callbacks=mlxp_logging")
+    return start(app, app.python, "-u", "main.py", "-m", f"name={name}", f"x=range({values})", *options)
+
+
+def wait_for_jobs(slurm: Cluster, app: App, number: int) -> None:
+    end = time.monotonic() + 60
+    while len(slurm.job_ids(app)) < number:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.once
+def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
+    """What was submitted stays, and both are said; of two that resume, one waits for the other."""
+    app = install(slurm.app("resume-interrupted"))
+    process = start_sweep(app, "a", 40)
+    wait_for_jobs(slurm, app, 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    submitted = len(slurm.job_ids(app))
+    assert process.returncode == 1
+    assert 3 <= submitted < 35
+    (sweep,) = app.directory.glob("logs/sweeps/*")
+    assert stderr.startswith(
+        f"Interrupted.\n{submitted} of 40 runs submitted; these stay.\nNot submitted: logs/{submitted + 1}-40. "
+        f"To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
+    )
+    two = [start(app, str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
+    said = sorted(process.communicate(timeout=60)[0] for process in two)
+    assert [process.returncode for process in two] == [0, 0]
+    assert said[0].endswith("Nothing to resume: all runs of 1 launch are submitted.\n")
+    assert f"launch-1: submitting logs/{submitted + 1}-40 to SLURM:\n" in said[1]
+    assert_done(slurm, app, ["logs"], {f"a-{x}" for x in range(40)})
+
+
+@pytest.mark.once
+def test_resume_during_two_launches(slurm: Cluster) -> None:
+    """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
+    app = install(slurm.app("resume-early"))
+    launches = [start_sweep(app, name, 25) for name in ("a", "b")]
+    wait_for_jobs(slurm, app, 1)
+    result = resume(app, "logs")
+    assert result.status == 0, result.text
+    assert "is being submitted by another process; waiting for it ...\n" in result.stdout
+    assert "Nothing to resume" in result.stdout
+    for process in launches:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    result = resume(app, "logs")
+    assert result.stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
+    wait_for_all(slurm, app)
+    assert ran(app) == {f"{name}-{x}": 1 for name in ("a", "b") for x in range(25)}
+    assert len(slurm.job_ids(app)) == 50
+
+
+def lost(scheduler: Cluster, app: App, array_size: int = 2) -> set[tuple[str, str]]:
+    """Launch three runs, wait for their end, forget what the scheduler answered; return what had been noted."""
+    launch(scheduler, app, ["lost"], f"hydra.launcher.max_array_size={array_size}")
+    (record,) = app.directory.rglob("submissions.jsonl")
+    noted = read_record(record)
+    wait_for_all(scheduler, app)
+    for answer in app.directory.rglob("answer.txt"):
+        answer.write_text("")
+    record.write_text(record.read_text()[:-9])  # as after a crash of the machine
+    return noted
+
+
+def read_record(record: Path) -> set[tuple[str, str]]:
+    notes = []
+    for line in record.read_text().splitlines():
+        with suppress(ValueError):
+            notes.append(json.loads(line))
+    return {(note["run"], note["job_id"]) for note in notes}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {};'], ids=["plain", "odd"])
+def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
+    """What a submission command said is found again by asking the scheduler."""
+    app = scheduler.app("answers-lost")
+    app.directory /= directory if scheduler.launcher == "slurm" else directory.replace(" ", "_")
+    install(app)
+    noted = lost(scheduler, app)
+    result = resume(app, "lost")
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    (record,) = app.directory.rglob("submissions.jsonl")
+    assert read_record(record) == noted
+    assert ran(app) == {f"lost-{x}": 1 for x in range(3)}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("accounts", [True, False])
+@pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {} |;'], ids=["plain", "odd"])
+def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
+    """Some minutes after its end a job is in the accounts alone; and where there are none, in its run's own record."""
+    app = slurm.app("squeue-forgets")
+    app.directory /= directory
+    install(app)
+    noted = lost(slurm, app)
+    forgets = app.write("bin/squeue", '#!/bin/bash\nexec /usr/bin/squeue "${@/#all/PENDING,RUNNING}"\n')
+    forgets.chmod(0o755)
+    if not accounts:
+        app.write("bin/sacct", "#!/bin/sh\necho Slurm accounting storage is disabled >&2; exit 1\n").chmod(0o755)
+    result = resume(app, "lost", env={"PATH": f"{forgets.parent}:{app.environment['PATH']}"})
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    (record,) = app.directory.rglob("submissions.jsonl")
+    assert {run for run, _ in read_record(record)} == {run for run, _ in noted}
+    assert (read_record(record) == noted) == accounts
+    assert ran(app) == {f"lost-{x}": 1 for x in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[:-40], "Cannot read what was to be launched from"),
+        (lambda text: "[]", "Cannot read what was to be launched from"),
+        (lambda text: text.replace('"format": 1', '"format": 99'), "another version of hydra-mlxp"),
+        (lambda text: text.replace("SLURMScheduler", "NoScheduler"), "NoScheduler cannot be imported"),
+        (lambda text: text.replace('"nodes"', '"nods"'), "hydra.launcher.nods is not an option"),
+    ],
+)
+def test_a_damaged_plan(app: App, damage: Callable[[str], str], message: str) -> None:
+    app.sweep("x=1,2", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    (plan,) = app.directory.rglob("plan.json")
+    plan.write_text(damage(plan.read_text().replace('"dry_run": true', '"dry_run": false')))
+    result = resume(app, "logs")
+    assert (result.status, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_nothing_to_resume(app: App) -> None:
+    assert "There is no launch in" in resume(app, "nowhere").stderr
+    app.sweep("x=1", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    for directory in ("logs", "conf", "nowhere"):
+        result = resume(app, directory)
+        assert (result.status, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"There is no launch in {app.directory / directory}: ")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["main.py"], ["logs", "more"], ["--force"]], ids=str)
+def test_wrong_use(app: App, arguments: list[str]) -> None:
+    result = resume(app, *arguments)
+    assert (result.status, result.stdout) == (2, "")
+    assert "Usage: mlxp resume" in result.stderr

@@ -1,0 +1,207 @@
+"""Schedulers that do not take a request at once, or whose answer is lost: tried again, and never submitted twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Cluster, service
+from tests.programs import App
+from tests.test_resume import install, ran, resume, start, wait_for_all
+
+LOGGING = "hydra/callbacks=mlxp_logging"
+
+
+def sweep(app: App, launcher: str, x: str, *options: str) -> subprocess.Popen[str]:
+    """Start a sweep and do not wait for it."""
+    return start(app, app.python, "-u", "main.py", *sweep_words(launcher, x, *options))
+
+
+def sweep_words(launcher: str, x: str, *options: str) -> list[str]:
+    return ["-m", "name=a", f"x={x}", f"hydra/launcher={launcher}", LOGGING, *options]
+
+
+def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 60) -> str:
+    """What a program prints, up to these words."""
+    assert process.stdout is not None
+    end, text = time.monotonic() + timeout_s, ""
+    while words not in text:
+        left = end - time.monotonic()
+        ready, _, _ = select.select([process.stdout], [], [], max(left, 0))
+        assert ready, text
+        part = os.read(process.stdout.fileno(), 4096).decode()
+        assert part, text + (process.stderr.read() if process.stderr else "")
+        text += part
+    return text
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("x", ["0", "0,1,2"])
+def test_the_controller_restarts(slurm: Cluster, x: str) -> None:
+    app = install(slurm.app("retry-restart"))
+    with service("slurmctld"):
+        process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=2")
+        said = read_until(process, "Trying again in")
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert "Unable to contact slurm controller" in said
+    assert re.search(r"\n  Trying again in \d+ s, for 2 min at most\.\n", said + stdout)
+    wait_for_all(slurm, app)
+    assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("x", ["0", "0,1,2"])
+def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
+    app = install(slurm.app("retry-in-vain"))
+    with service("slurmctld"):
+        process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=0.05")
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Unable to contact slurm controller" in stderr
+    (directory,) = app.directory.glob("logs/sweeps/*")
+    command = f"mlxp resume {directory.relative_to(app.directory)}"
+    runs = "logs/1" if x == "0" else "logs/1-3"
+    assert f"\nNot submitted: {runs}. To submit them: {command}\n" in stderr
+    result = resume(app, *command.split()[2:])
+    assert result.status == 0, result.text
+    wait_for_all(slurm, app)
+    assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
+
+
+@pytest.mark.once
+def test_the_controller_is_frozen(slurm: Cluster) -> None:
+    """sbatch gives up, and the controller reads its request all the same when it moves again."""
+    app = install(slurm.app("retry-frozen"))
+    subprocess.run(["pkill", "-STOP", "-x", "slurmctld"], check=True)
+    try:
+        process = sweep(app, "slurm", "0", "hydra.launcher.submit_retry_min=2")
+        said = read_until(process, "Trying again in")
+    finally:
+        subprocess.run(["pkill", "-CONT", "-x", "slurmctld"], check=True)
+    assert "SLURM may have taken the request all the same." in said
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert "SLURM had taken it: job " in stdout
+    wait_for_all(slurm, app)
+    assert ran(app) == {"a-0": 1}
+
+
+@pytest.mark.once
+def test_oar_does_not_answer(oar: Cluster) -> None:
+    """Its database is away: oarsub waits for it, and `mlxp resume` for oarsub."""
+    app = install(oar.app("retry-hangs"))
+    with service("postgres"):
+        process = sweep(app, "oar", "0,1,2", "hydra.launcher.max_array_size=2")
+        read_until(process, "OAR has not answered for 1")
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        resumed = start(app, str(Path(app.python).with_name("mlxp")), "resume")
+        read_until(resumed, "is being submitted by another process; waiting for it ...\n")
+    stdout, stderr = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, stderr
+    assert re.search("launch-1: submitting logs/3 to OAR:", stdout)
+    wait_for_all(oar, app)
+    assert ran(app) == {f"a-{x}": 1 for x in range(3)}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("step", ["open:answer.txt", "subprocess.Popen:sbatch", "open:submissions.jsonl"])
+def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
+    """Nothing can be written, from this step of the launch on."""
+    app = install(slurm.app("retry-full"))
+    fill = "file = os.open('logs/filler', os.O_CREAT | os.O_WRONLY)\n    while os.write(file, b'x'): pass"
+    text = (app.directory / "main.py").read_text().replace("                kill(int(delay))", "                fill()")
+    app.write(
+        "main.py", text.replace("def kill(", f"def fill():\n  try:\n    {fill}\n  except OSError: pass\n\n\ndef kill(")
+    )
+    logs = app.directory / "logs"
+    logs.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k,mode=777", "tmpfs", str(logs)], check=True)
+    try:
+        words = ["-m", "name=a", "x=0,1,2", "hydra/launcher=slurm", "hydra.launcher.max_array_size=2", LOGGING]
+        result = app.run(*words, env={"LAUNCHES": f"a,{step}"})
+        assert result.status == 1
+        assert "No space left on device" in result.stderr
+        assert "Traceback" not in result.stderr
+        (logs / "filler").unlink()
+        result = resume(app)
+        wait_for_all(slurm, app)
+        assert ran(app) == {f"a-{x}": 1 for x in range(3)}
+    finally:
+        subprocess.run(["umount", "-l", str(logs)], check=True)
+
+
+@pytest.fixture
+def limited(slurm: Cluster) -> Iterator[App]:
+    """The application, for another controller: one without nodes, that takes two jobs of a user at a time."""
+    app = install(slurm.app("retry-limit"))
+    home = app.directory / "controller"
+    own = {
+        "ClusterName": "limited",
+        "SlurmctldPort": "26817",
+        "SlurmctldPidFile": f"{home}/pid",
+        "SlurmctldLogFile": f"{home}/log",
+        "StateSaveLocation": str(home),
+        "AccountingStorageEnforce": "limits",
+    }
+    lines = Path("/etc/slurm/slurm.conf").read_text().splitlines()
+    lines = [line for line in lines if line.partition("=")[0] not in own]
+    config = app.write("slurm.conf", "\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""]))
+    home.mkdir()
+    shutil.chown(home, "slurm")
+    app.environment["SLURM_CONF"] = str(config)
+    account = ("account=limited", "cluster=limited")
+    try:
+        for words in (
+            ("add", "cluster", "limited"),
+            ("add", "account", "limited", "cluster=limited"),
+            ("add", "user", slurm.user, *account),
+            ("modify", "user", slurm.user, "where", *account, "set", "MaxSubmitJobs=2"),
+            ("add", "qos", "limited"),
+            ("modify", "qos", "limited", "set", "Flags=DenyOnLimit", "MaxTRESPerJob=cpu=1"),
+            ("modify", "user", slurm.user, "where", *account, "set", "qos+=limited"),
+        ):
+            subprocess.run(["sacctmgr", "-iQ", *words], check=True, capture_output=True)
+        daemon = subprocess.Popen(
+            ["slurmctld", "-D"], env={**os.environ, "SLURM_CONF": str(config)}, stderr=subprocess.DEVNULL
+        )
+        try:
+            end = time.monotonic() + 30
+            while "is UP" not in app.call("scontrol", "ping").stdout:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            yield app
+        finally:
+            app.call("scancel", f"--user={slurm.user}")
+            time.sleep(1)  # until the accounts know, which else keep the cluster
+            daemon.terminate()
+            daemon.wait(timeout=30)
+    finally:
+        for words in (("delete", "qos", "limited"), ("delete", "cluster", "limited")):
+            subprocess.run(["sacctmgr", "-iQ", *words], capture_output=True)
+
+
+@pytest.mark.once
+def test_a_limit_of_queued_jobs(limited: App) -> None:
+    """It is waited for; a limit that a job of this size never meets is not."""
+    result = limited.run(*sweep_words("slurm", "0", "hydra.launcher.qos=limited", "hydra.launcher.cpus_per_task=2"))
+    assert "QOSMaxCpuPerJobLimit" in result.stderr
+    assert "Nothing was submitted." in result.stderr
+    process = sweep(limited, "slurm", "0,1,2", "hydra.launcher.max_array_size=1")
+    said = read_until(process, "Trying again in")
+    assert "AssocMaxSubmitJobLimit" in said
+    first = re.findall(r"  job (\d+)", said)[0]
+    assert limited.call("scancel", first).status == 0
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert limited.call("squeue", "-h").stdout.count("\n") == 2
