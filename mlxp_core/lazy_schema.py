@@ -6,12 +6,19 @@ machine, would make them all.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 
 from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 _PROVIDER = "hydra-mlxp"
+
+
+@cache  # a composition asks several times, and copies what it gets
+def _make(schema: str) -> DictConfig:
+    made: DictConfig = OmegaConf.structured(getattr(import_module("mlxp_core.schemas"), schema))
+    return made
 
 
 class LazySchema(ConfigNode):
@@ -24,9 +31,7 @@ class LazySchema(ConfigNode):
 
     @property
     def node(self) -> DictConfig:
-        if self._node is None:
-            self._node = OmegaConf.structured(getattr(import_module("mlxp_core.schemas"), self._schema))
-        return self._node
+        return _make(self._schema) if self._node is None else self._node
 
     @node.setter
     def node(self, value: DictConfig) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from mlxp_core.errors import OptionError
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # made in every job: what nobody asks for is left out
 class LauncherOptions:
     """Options of every launcher."""
 
@@ -35,7 +35,7 @@ class LauncherOptions:
     submit_function: str = "auto"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LocalOptions(LauncherOptions):
     """Options of hydra/launcher=local."""
 
@@ -43,7 +43,7 @@ class LocalOptions(LauncherOptions):
     n_jobs: int | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class BatchOptions(LauncherOptions):
     """Options of every batch scheduler; names and meanings are those of hydra-submitit-launcher."""
 
@@ -77,7 +77,7 @@ class BatchOptions(LauncherOptions):
     poll_interval_s: float = 10
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SLURMOptions(BatchOptions):
     """Options of hydra/launcher=slurm; see the manual of sbatch."""
 
@@ -107,7 +107,7 @@ class SLURMOptions(BatchOptions):
     additional_parameters: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class OAROptions(BatchOptions):
     """Options of hydra/launcher=oar; see the manual of oarsub."""
 

@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from mlxp_core.options import LocalOptions, OAROptions, SLURMOptions
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # made in every job: what nobody asks for is left out
 class SLURMConf(SLURMOptions):
     _target_: str = "hydra_plugins.mlxp.launchers.SLURMLauncher"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class OARConf(OAROptions):
     _target_: str = "hydra_plugins.mlxp.launchers.OARLauncher"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LocalConf(LocalOptions):
     _target_: str = "hydra_plugins.mlxp.launchers.LocalLauncher"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LoggingConf:
     """Options of hydra/callbacks=mlxp_logging."""
 
@@ -36,7 +36,7 @@ class LoggingConf:
     forced_log_id: int = -1
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class VersioningConf:
     """Options of hydra/callbacks=mlxp_versioning."""
 
