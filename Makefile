@@ -18,10 +18,12 @@ lint: .venv/installed
 	.venv/bin/mypy
 
 tests: .venv/installed
-	.venv/bin/python -m pytest -rs
+	.venv/bin/python -m pytest -rs -n 3 --dist loadfile -m "not alone"
+	.venv/bin/python -m pytest -rs -m alone
 
 tests-next: .venv-next/installed
-	.venv-next/bin/python -m pytest -rs -m "not once"
+	.venv-next/bin/python -m pytest -rs -n 3 --dist loadfile -m "not once and not alone"
+	.venv-next/bin/python -m pytest -rs -m "alone and not once"
 
 .venv/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv -e '.[dev,example]'

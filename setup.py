@@ -33,6 +33,7 @@ setup(
             "pytest>=8",
             "hypothesis>=6",
             "pexpect>=4.9",
+            "pytest-xdist>=3",
             "hydra-joblib-launcher>=1.2",
             "hydra-optuna-sweeper>=1.2",
             "hydra-zen>=0.13",

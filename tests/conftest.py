@@ -35,7 +35,14 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "my project" / "tutorial").create()
 
 
-@pytest.fixture(scope="session", params=["slurm", pytest.param("slurm-no-accounting", marks=pytest.mark.once), "oar"])
+@pytest.fixture(
+    scope="session",
+    params=[
+        "slurm",
+        pytest.param("slurm-no-accounting", marks=[pytest.mark.once, pytest.mark.alone]),
+        "oar",
+    ],
+)
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """Each real scheduler in turn."""
     return start(request.param, tmp_path_factory)

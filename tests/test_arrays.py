@@ -133,6 +133,7 @@ def test_runs_that_share_a_cancelled_job(scheduler: Cluster, request: pytest.Fix
         scheduler.wait_for(lambda: [info(app.directory / f"logs/{n}")["status"] for n in (1, 2)] == ["FAILED"] * 2)
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     """SLURM says how large one may be."""
@@ -181,6 +182,7 @@ def test_one_launch_has_one_request(app: App, override: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_a_directory_that_is_gone_when_its_run_starts(scheduler: Cluster, scheduler_app: App) -> None:
     """The others run; whoever waits is told."""

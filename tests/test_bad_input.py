@@ -165,6 +165,7 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub says that the job is killed. It is not: it runs when the server is back."""

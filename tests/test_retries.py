@@ -44,6 +44,7 @@ def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 60
     return text
 
 
+@pytest.mark.alone
 @pytest.mark.once
 @pytest.mark.parametrize("x", ["0", "0,1,2"])
 def test_the_controller_restarts(slurm: Cluster, x: str) -> None:
@@ -59,6 +60,7 @@ def test_the_controller_restarts(slurm: Cluster, x: str) -> None:
     assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
 
 
+@pytest.mark.alone
 @pytest.mark.once
 @pytest.mark.parametrize("x", ["0", "0,1,2"])
 def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
@@ -78,6 +80,7 @@ def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
     assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_the_controller_is_frozen(slurm: Cluster) -> None:
     """sbatch gives up, and the controller reads its request all the same when it moves again."""
@@ -96,6 +99,7 @@ def test_the_controller_is_frozen(slurm: Cluster) -> None:
     assert ran(app) == {"a-0": 1}
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_oar_does_not_answer(oar: Cluster) -> None:
     """Its database is away: oarsub waits for it, and `mlxp resume` for oarsub."""
@@ -191,6 +195,7 @@ def limited(slurm: Cluster) -> Iterator[App]:
             subprocess.run(["sacctmgr", "-iQ", *words], capture_output=True)
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_a_limit_of_queued_jobs(limited: App) -> None:
     """It is waited for; a limit that a job of this size never meets is not."""

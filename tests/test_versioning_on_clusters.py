@@ -22,6 +22,7 @@ def project(scheduler: Cluster, request: pytest.FixtureRequest) -> Project:
     return project
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("installed", ["pip install -e", "PYTHONPATH"])
 def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: str) -> None:
     environment = {}

@@ -138,6 +138,7 @@ def test_fates_on_oar(oar: Cluster) -> None:
     assert again["scheduler"]["scheduler_job_id"] not in ids
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
@@ -152,6 +153,7 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
     assert "CANCELLED" in results["sleep"]
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_a_directory_that_is_gone(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
@@ -165,6 +167,7 @@ def test_a_directory_that_is_gone(slurm: Cluster) -> None:
     assert "its directory is gone" in results["sleep"]
 
 
+@pytest.mark.alone
 @pytest.mark.once
 def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-down"), FATES)

@@ -6,6 +6,7 @@ CI that is a failure.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -156,6 +157,19 @@ def start(name: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 def cluster_python() -> str:
     """A Python that every user can run, with this package, the example's and this environment's Hydra in it."""
     directory = ENVIRONMENTS / f"hydra-{version('hydra-core')}"
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w+") as lock:
+        # One of several processes that test at the same time makes it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = directory.with_name(f"{directory.name}.made")
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        if not made.exists() or made.read_text() != run:
+            _make_cluster_python(directory)
+            made.write_text(run)
+    return str(directory / "bin" / "python")
+
+
+def _make_cluster_python(directory: Path) -> None:
     pins = [f"{name}=={version(name)}" for name in ("hydra-core", "omegaconf", "submitit", "numpy", "scikit-learn")]
     pins += ["hydra-optuna-sweeper", "hydra-zen", "pytest"]
     # setuptools builds in the source tree: from a copy, so that nothing is left in this one
@@ -166,7 +180,6 @@ def cluster_python() -> str:
     make_venv = [str(HERE.parent / "make-venv"), "/usr/bin/python3", str(directory)]
     subprocess.run([*make_venv, *pins, f"{source}[example]"], check=True)
     subprocess.run([*make_venv, "--force-reinstall", "--no-deps", str(source)], check=True)
-    return str(directory / "bin" / "python")
 
 
 @contextmanager
