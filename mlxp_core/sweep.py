@@ -23,7 +23,6 @@ from mlxp_core.errors import (
     LaunchInsideRunError,
     LaunchInterruptedError,
     OptionError,
-    RunDirectoryError,
 )
 from mlxp_core.function_job import END_OF_OVERRIDES, function_command, pickle_function
 from mlxp_core.interrupts import all_signals_interrupt
@@ -35,6 +34,7 @@ from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.run_directory import RunDirectory, check_writable
 from mlxp_core.run_files import remove_if_empty
 from mlxp_core.run_info import main_file
+from mlxp_core.sweep_checks import JOB_CALLBACK, check_distinct, check_one_request, check_whitelist
 from mlxp_core.versioning.version import Settled
 
 # Overrides that a sweep gives its own value in each job
@@ -46,7 +46,6 @@ _PINNED = (
     "hydra.job.num",
     "hydra.job.id",
 )
-_JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -80,7 +79,7 @@ class Sweep(ABC):
         self.options = read_options(self.options_class, self.plain_options)
         for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd"):
             lines_of(name, getattr(self.options, name))
-        _check_whitelist(hydra_context)
+        check_whitelist(hydra_context)
         self.scheduler = self.scheduler_class(self.options)
         self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
         self.app = self._app_command()
@@ -153,13 +152,13 @@ class Sweep(ABC):
             directory: the launch's own; the pickled function goes there, where it is what the jobs run.
             array_size: jobs in one request.
         """
-        _check_one_request(job_overrides)
+        check_one_request(job_overrides)
         app = self.app or function_command(directory, self.config)
         runs: list[Run] = []
         try:
             for number, overrides in enumerate(job_overrides, start=first):
                 runs.append(self._run(app, overrides, number))
-            _check_distinct(runs)
+            check_distinct(runs)
             for run in runs:
                 self.scheduler.check(run.job)
             if self.app is None:
@@ -183,7 +182,7 @@ class Sweep(ABC):
         """Where job `number` of the sweep runs, and what is added to the application's command for it."""
         sweep_dir, subdir, output_subdir = self.loader.job_paths(self.config, list(overrides), number)
         path = Path(os.path.normpath(os.path.join(sweep_dir, subdir)))
-        ours = (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={_JOB_CALLBACK}", *self._job_options())
+        ours = (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={JOB_CALLBACK}", *self._job_options())
         groups: tuple[tuple[str, ...], ...] = (overrides, (END_OF_OVERRIDES, *ours))
         if self.app is not None:
             groups = (
@@ -230,34 +229,3 @@ class Sweep(ABC):
                 (self.sweep_dir / "multirun.yaml").unlink(missing_ok=True)
                 for path in self._absent:
                     path.rmdir()
-
-
-def _check_whitelist(hydra_context: HydraContext) -> None:
-    """Hydra 1.4 can forbid targets that the application does not name; our callback in the job is one."""
-    allowed = getattr(hydra_context, "execution_whitelist", None)
-    if isinstance(allowed, tuple) and not {_JOB_CALLBACK, "mlxp_core.callbacks.*", "mlxp_core.*"} & set(allowed):
-        raise OptionError(
-            "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
-            "it in @hydra.main, so that its jobs can record their state."
-        )
-
-
-def _check_one_request(job_overrides: Sequence[tuple[str, ...]]) -> None:
-    """All runs of a launch are asked for alike. Hydra 1.3 ignores a sweep over its launcher, 1.4 refuses it."""
-    for text in (text for overrides in job_overrides for text in overrides):
-        if text.lstrip("+~").startswith(("hydra.launcher", "hydra/launcher")):
-            raise OptionError(
-                f"One launch makes one request, so {key_of(text)} cannot differ between the runs of a sweep ({text}): "
-                "start one command for each value."
-            )
-
-
-def _check_distinct(runs: Sequence[Run]) -> None:
-    seen: dict[Path, Run] = {}
-    for run in runs:
-        other = seen.setdefault(run.job.run.path, run)
-        if other is not run:
-            raise RunDirectoryError(
-                f"Two runs of this sweep would share the directory {run.job.run.path}: put ${{hydra.job.num}} into "
-                "hydra.sweep.subdir, or number the runs with hydra/callbacks=mlxp_logging."
-            )

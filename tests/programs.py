@@ -120,6 +120,21 @@ class App:
         )
         return Result(process.returncode, process.stdout, process.stderr)
 
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start any command there, in a session of its own, and do not wait for it."""
+        return subprocess.Popen(
+            argv,
+            cwd=self.directory,
+            env={**self.environment, "PWD": str(self.directory)},
+            user=self.user,
+            group=self.user,
+            extra_groups=[] if self.user else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
     def write(self, name: str, text: str) -> Path:
         """Write a file of the application."""
         path = self.directory / name

@@ -17,7 +17,7 @@ LAYERS = [
     {"hydra_plugins.mlxp.config"},
     {"mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.cli"},
     {"mlxp_core.sweep", "mlxp_core.waiting", "mlxp_core.resume"},
-    {"mlxp_core.launch"},
+    {"mlxp_core.launch", "mlxp_core.sweep_checks"},
     {"mlxp_core.submitting"},
     {"mlxp_core.requests"},
     {"mlxp_core.function_job"},
@@ -48,7 +48,7 @@ LAYERS = [
 KNOW_HYDRA = {
     *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
     *("sweep", "composition", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
-    *("function_job", "waiting", "config_nodes", "lazy_schema"),
+    *("function_job", "waiting", "config_nodes", "lazy_schema", "sweep_checks"),
 }
 
 

@@ -221,26 +221,10 @@ def test_resume_is_killed(slurm: Cluster, step: str) -> None:
     assert_done(slurm, app, ["whole", *places])
 
 
-def start(app: App, *argv: str) -> subprocess.Popen[str]:
-    """Start a command of the application and do not wait for it."""
-    return subprocess.Popen(
-        argv,
-        cwd=app.directory,
-        env={**app.environment, "PWD": str(app.directory)},
-        user=app.user,
-        group=app.user,
-        extra_groups=[],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def start_sweep(app: App, name: str, values: int) -> subprocess.Popen[str]:
     """Start a sweep with a request for each value, in `logs`."""
     options = ("hydra/launcher=slurm", "hydra.launcher.max_array_size=1", "hydra/callbacks=mlxp_logging")
-    return start(app, app.python, "-u", "main.py", "-m", f"name={name}", f"x=range({values})", *options)
+    return app.start(app.python, "-u", "main.py", "-m", f"name={name}", f"x=range({values})", *options)
 
 
 def wait_for_jobs(slurm: Cluster, app: App, number: int) -> None:
@@ -266,7 +250,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
         f"Interrupted.\n{submitted} of 40 runs submitted; these stay.\nNot submitted: logs/{submitted + 1}-40. "
         f"To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
     )
-    two = [start(app, str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
+    two = [app.start(str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
     said = sorted(process.communicate(timeout=60)[0] for process in two)
     assert [process.returncode for process in two] == [0, 0]
     assert said[0].endswith("Nothing to resume: all runs of 1 launch are submitted.\n")

@@ -16,14 +16,14 @@ import pytest
 
 from tests.clusters import Cluster, service
 from tests.programs import App
-from tests.test_resume import install, ran, resume, start, wait_for_all
+from tests.test_resume import install, ran, resume, wait_for_all
 
 LOGGING = "hydra/callbacks=mlxp_logging"
 
 
 def sweep(app: App, launcher: str, x: str, *options: str) -> subprocess.Popen[str]:
     """Start a sweep and do not wait for it."""
-    return start(app, app.python, "-u", "main.py", *sweep_words(launcher, x, *options))
+    return app.start(app.python, "-u", "main.py", *sweep_words(launcher, x, *options))
 
 
 def sweep_words(launcher: str, x: str, *options: str) -> list[str]:
@@ -109,7 +109,7 @@ def test_oar_does_not_answer(oar: Cluster) -> None:
         read_until(process, "OAR has not answered for 1")
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        resumed = start(app, str(Path(app.python).with_name("mlxp")), "resume")
+        resumed = app.start(str(Path(app.python).with_name("mlxp")), "resume")
         read_until(resumed, "is being submitted by another process; waiting for it ...\n")
     stdout, stderr = resumed.communicate(timeout=60)
     assert resumed.returncode == 0, stderr

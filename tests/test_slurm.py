@@ -23,18 +23,8 @@ def show(job_id: str) -> dict[str, str]:
 
 def start_sweep(app: App, *arguments: str) -> subprocess.Popen[str]:
     """Start a sweep and do not wait for it."""
-    return subprocess.Popen(
-        [app.python, "-u", "main.py", "-m", *arguments, "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"],
-        cwd=app.directory,
-        env=app.environment,
-        user=app.user,
-        group=app.user,
-        extra_groups=[],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    options = ["hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"]
+    return app.start(app.python, "-u", "main.py", "-m", *arguments, *options)
 
 
 @pytest.mark.once

@@ -66,18 +66,8 @@ def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subp
         f"hydra/launcher={cluster.launcher}",
         f"+whats=[{','.join(whats)}]",
     ]
-    return subprocess.Popen(
-        [app.python, "-u", *words, "hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments],
-        cwd=app.directory,
-        env={**app.environment, "PWD": str(app.directory)},
-        user=app.user,
-        group=app.user,
-        extra_groups=[],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    options = ["hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments]
+    return app.start(app.python, "-u", *words, *options)
 
 
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:

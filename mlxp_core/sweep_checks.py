@@ -1,0 +1,47 @@
+"""What is refused of a sweep, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.types import HydraContext
+
+from mlxp_core.errors import OptionError, RunDirectoryError
+from mlxp_core.overrides import key_of
+from mlxp_core.plan import Run
+
+# Keeps the record of a run, in its job
+JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
+
+
+def check_whitelist(hydra_context: HydraContext) -> None:
+    """Hydra 1.4 can forbid targets that the application does not name; our callback in the job is one."""
+    allowed = getattr(hydra_context, "execution_whitelist", None)
+    if isinstance(allowed, tuple) and not {JOB_CALLBACK, "mlxp_core.callbacks.*", "mlxp_core.*"} & set(allowed):
+        raise OptionError(
+            "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
+            "it in @hydra.main, so that its jobs can record their state."
+        )
+
+
+def check_one_request(job_overrides: Sequence[tuple[str, ...]]) -> None:
+    """All runs of a launch are asked for alike. Hydra 1.3 ignores a sweep over its launcher, 1.4 refuses it."""
+    for text in (text for overrides in job_overrides for text in overrides):
+        if text.lstrip("+~").startswith(("hydra.launcher", "hydra/launcher")):
+            raise OptionError(
+                f"One launch makes one request, so {key_of(text)} cannot differ between the runs of a sweep ({text}): "
+                "start one command for each value."
+            )
+
+
+def check_distinct(runs: Sequence[Run]) -> None:
+    """No two runs share a directory."""
+    seen: dict[Path, Run] = {}
+    for run in runs:
+        other = seen.setdefault(run.job.run.path, run)
+        if other is not run:
+            raise RunDirectoryError(
+                f"Two runs of this sweep would share the directory {run.job.run.path}: put ${{hydra.job.num}} into "
+                "hydra.sweep.subdir, or number the runs with hydra/callbacks=mlxp_logging."
+            )
