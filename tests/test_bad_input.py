@@ -140,7 +140,7 @@ def test_slurm_refuses(slurm: Cluster, options: list[str], words: str, numbered:
     ("options", "words"),
     [
         (["hydra.launcher.cpus_per_task=999"], "There are not enough resources"),
-        (["hydra.launcher.properties=\"nosuch='1'\""], "OAR_JOB_ID=-5"),
+        (["hydra.launcher.properties=\"nosuch='1'\""], 'column "nosuch" does not exist'),
         (["hydra.launcher.queue=nope"], "queue nope does not exist"),
         (["hydra.launcher.types=[nope]"], "unknown job type"),
         (["hydra.launcher.option_cmd=['--bogus 1']"], "Not able to scan file"),

@@ -189,7 +189,7 @@ def described(node: Node) -> Any:
 def test_the_same_as_hydra(tree: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with loaders(tmp_path, tree) as (own, ours, master):
 
-        @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(st.lists(st.sampled_from(POOLS[tree]), max_size=4))
         def check(overrides: list[str]) -> None:
             assert outcome(ours, master, overrides) == outcome(own, master, overrides)

@@ -78,7 +78,7 @@ def test_schemas_are_there_to_extend(tmp_path: Path) -> None:
         command = [sys.executable, "main.py", "-m", "x=1", f"hydra/launcher={name}", "hydra.launcher.dry_run=true"]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
         assert "automatic schema" not in done.stderr
-        (script,) = tmp_path.rglob("script.sh")
+        (script,) = tmp_path.glob("multirun/*/*/0/script.sh")
         assert directives in script.read_text()
         shutil.rmtree(tmp_path / "multirun")
 

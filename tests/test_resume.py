@@ -262,7 +262,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
 def test_resume_during_two_launches(slurm: Cluster) -> None:
     """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
     app = install(slurm.app("resume-early"))
-    launches = [start_sweep(app, name, 25) for name in ("a", "b")]
+    launches = [start_sweep(app, name, 60) for name in ("a", "b")]
     wait_for_jobs(slurm, app, 1)
     result = resume(app, "logs")
     assert result.status == 0, result.text
@@ -274,8 +274,8 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
     result = resume(app, "logs")
     assert result.stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
     wait_for_all(slurm, app)
-    assert ran(app) == {f"{name}-{x}": 1 for name in ("a", "b") for x in range(25)}
-    assert len(slurm.job_ids(app)) == 50
+    assert ran(app) == {f"{name}-{x}": 1 for name in ("a", "b") for x in range(60)}
+    assert len(slurm.job_ids(app)) == 120
 
 
 def lost(scheduler: Cluster, app: App, array_size: int = 2) -> set[tuple[str, str]]:

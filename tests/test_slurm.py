@@ -126,7 +126,7 @@ def test_a_request_that_cannot_be_met_waits(slurm: Cluster) -> None:
     try:
         time.sleep(1)
         assert show(job_id)["Reason"] in ("PartitionConfig", "PartitionNodeLimit")
-        (script,) = app.directory.rglob("script.sh")
+        (script,) = app.directory.glob("multirun/*/*/0/script.sh")
         assert info(script.parent)["status"] == "STARTING"
     finally:
         subprocess.run(["scancel", job_id], check=True)

@@ -87,47 +87,6 @@ def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "9/9" in stdout
 
 
-@pytest.mark.once
-def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    """Time limit, memory, cancelled while it runs, started again: with accounts and without."""
-    if cluster.launcher != "slurm":
-        pytest.skip("is about SLURM")
-    app = with_showing_sweeper(cluster.app(request.node.name), FATES)
-    whats = ["value", "sleep", "hog", "cancelled", "requeued", "gone"]
-    process = start(cluster, app, whats, "hydra.launcher.timeout_min=1", "hydra.launcher.mem_gb=1")
-    cluster.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 6)
-    ids = cluster.job_ids(app)
-    cluster.cancel([ids[3]])
-    subprocess.run(["scontrol", "requeue", ids[4]], check=True)
-    stdout, stderr = process.communicate(timeout=300)
-    results = returned(stdout, whats)
-    assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min" in results["sleep"]
-    assert re.search(r"OUT_OF_MEMORY|FAILED.* and the run left no end: it did not start, or was killed", results["hog"])
-    assert f"(job {ids[3]}) was ended: CANCELLED: somebody cancelled it" in results["cancelled"]
-    assert results["requeued"] == "COMPLETED 7"
-    assert info(app.directory / "logs" / "5")["status"] == "COMPLETE"
-
-
-@pytest.mark.once
-def test_fates_on_oar(oar: Cluster) -> None:
-    app = with_showing_sweeper(oar.app("oar-fates"), FATES)
-    whats = ["value", "sleep", "cancelled", "resubmitted"]
-    process = start(oar, app, whats, "hydra.launcher.timeout_min=2", "hydra.launcher.types=[idempotent]")
-    oar.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 4)
-    ids = oar.job_ids(app)
-    oar.cancel([ids[2]])
-    stdout, stderr = process.communicate(timeout=300)
-    results = returned(stdout, whats)
-    assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT" in results["sleep"]
-    assert f"(job {ids[2]}) was ended: CANCELLED" in results["cancelled"]
-    assert results["resubmitted"] == "COMPLETED 7"
-    again = info(app.directory / "logs" / "4")
-    assert again["status"] == "COMPLETE"
-    assert again["scheduler"]["scheduler_job_id"] not in ids
-
-
 @pytest.mark.alone
 @pytest.mark.once
 def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
