@@ -115,6 +115,9 @@ class _Watched:
             return None
         if not self.run.directory.path.exists():
             return self._failed("its directory is gone")
+        if state is None and self._info.get("status") == RunStatus.STARTING:
+            # SLURM drops a task that is cancelled while it waits from its array, and keeps no word of it
+            return self._failed(f"{self._title} has its job no more, which never started: it was cancelled meanwhile")
         if state is None:
             return self._failed(f"{self._title} does not know its job any more, and the run left no end")
         reason = f" ({state.reason})" if state.reason else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster, service, start
 from tests.programs import App
 from tests.test_resume import install, ran, resume, wait_for_all
 
@@ -146,8 +146,9 @@ def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
 
 
 @pytest.fixture
-def limited(slurm: Cluster) -> Iterator[App]:
+def limited(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The application, for another controller: one without nodes, that takes two jobs of a user at a time."""
+    start("slurm", tmp_path_factory)  # with accounts, whatever ran before
     app = install(slurm.app("retry-limit"))
     home = app.directory / "controller"
     own = {

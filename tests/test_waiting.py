@@ -95,11 +95,10 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
         process = start(scheduler, app, ["value", "sleep"])
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
-        scheduler.wait(scheduler.job_ids(app)[1:])
     stdout, stderr = process.communicate(timeout=120)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
-    assert "CANCELLED" in results["sleep"]
+    assert re.search("CANCELLED|which never started: it was cancelled meanwhile", results["sleep"])
 
 
 @pytest.mark.alone
@@ -120,10 +119,10 @@ def test_a_directory_that_is_gone(slurm: Cluster) -> None:
 @pytest.mark.once
 def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-down"), FATES)
-    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+4']")
+    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+8']")
     slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
     with service("slurmctld"):
-        time.sleep(12)  # squeue gives up after 9 s
+        time.sleep(20)  # squeue gives up after 9 s
     stdout, stderr = process.communicate(timeout=180)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
     assert "SLURM does not answer" in stdout

@@ -141,7 +141,13 @@ class SLURMScheduler(Scheduler):
         known = self.parse_states(self._ask(self.states_command(job_ids), "Invalid job id"))
         forgotten = [job_id for job_id in job_ids if job_id not in known]
         if forgotten:
-            known |= self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
+            rows = self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
+            # What is left of an array when it is cancelled as a whole is one row, `8` or `8_[2-5]`
+            wholes = {job_id.partition("_[")[0]: state for job_id, state in rows.items()}
+            for job_id in forgotten:
+                state = rows.get(job_id) or wholes.get(job_id.partition("_")[0])
+                if state:
+                    known[job_id] = state._replace(job_id=job_id)
         return known
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
