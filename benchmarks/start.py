@@ -27,7 +27,7 @@ def main(config):
 if __name__ == "__main__":
     main()
 """
-PAIRS = 40
+PAIRS = 20
 
 
 def seconds_to_first_line(argv: list[str], place: Path, output: Path | None = None) -> float:

@@ -185,6 +185,8 @@ hydra:
 """
 
 
+# hydra-optuna-sweeper 1.3 does not run on Hydra 1.4, which hands a sweeper its sampler as a configuration
+@pytest.mark.once
 def test_optuna(slurm: Cluster) -> None:
     app = slurm.app("optuna")
     app.write("main.py", OPTUNA)
