@@ -42,6 +42,7 @@ LAYERS = [
     {"mlxp_core.job_script", "mlxp_core.run_info", "mlxp_core.versioning.version"},
     {"mlxp_core.schemas"},
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
+    {"mlxp_core.questions"},
     {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts", "mlxp_core.job_state"},
     {"mlxp_core.lazy_schema"},
 ]

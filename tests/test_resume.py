@@ -150,7 +150,7 @@ def resume_all(app: App, directories: Iterable[str]) -> dict[str, Result]:
 def wait_for_all(cluster: Cluster, app: App) -> None:
     """Wait until the scheduler has no job of this application that is not over, whoever submitted it."""
     question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
-    end = time.monotonic() + 120
+    end = time.monotonic() + 400  # OAR starts a job a second, and less when the machine is busy
     plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # what stands in any answer as it is
     while plain in subprocess.run(question, check=True, capture_output=True, text=True).stdout:
         assert time.monotonic() < end

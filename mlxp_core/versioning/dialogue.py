@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from mlxp_core import console
-from mlxp_core.errors import NoAnswerError
+from mlxp_core.questions import ask, choose, say
 from mlxp_core.versioning.git_command import printable
 from mlxp_core.versioning.repository import Repository, Status
 
@@ -23,74 +21,60 @@ _SECRETS = (
 _NO_SECRETS = ("*.example", "*.sample", "*.template", "*.py")
 
 
-def has_terminal() -> bool:
-    """Whether there is somebody to ask."""
-    return _is_terminal(sys.stdin) and (_is_terminal(sys.stdout) or _is_terminal(sys.stderr))
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()
-
-
-def _say(text: str) -> None:
-    """Show text where it is seen, also when stdout goes to a file or through a pipe."""
-    console.say(text, None if _is_terminal(sys.stdout) else sys.stderr)
-
-
 def ask_untracked(repository: Repository, status: Status) -> str:
     """What to do with untracked files: `a` add, `b` check again, `c` ignore."""
-    _say("There are untracked files in the repository:\n")
+    say("There are untracked files in the repository:\n")
     shown = status.untracked[:_SHOWN]
     files = repository.untracked_files(shown) if any(path.endswith("/") for path in shown) else shown
     _list([f"{printable(path)} ({_size(repository.root, path, files)})" for path in shown], status.untracked)
-    _say(
+    say(
         "How would you like to handle untracked files? (a/b/c)\n\n"
         "a: Add untracked files directly from here?\n"
         "b: Check again for untracked files (assuming you manually added them).\n"
         "c: Ignore untracked files.\n"
     )
-    return _choose("[Untracked files]: Please enter your choice (a/b/c): ", "abc")
+    return choose("[Untracked files]: Please enter your choice (a/b/c): ", "abc")
 
 
 def ask_which(repository: Repository, untracked: Sequence[str]) -> list[str]:
     """Which untracked paths to add; what should perhaps stay out is said before."""
     for warning in doubts(repository, untracked):
-        _say(f"Careful: {warning}")
+        say(f"Careful: {warning}")
     by_name = {printable(path): path for path in untracked}
     while True:
-        answer = _answer("Which files? (all, or names separated by commas): ")
+        answer = ask("Which files? (all, or names separated by commas): ")
         if answer == "all" and answer not in by_name:
             return list(untracked)
         names = [answer] if answer in by_name else [name.strip() for name in answer.split(",") if name.strip()]
         unknown = [name for name in names if name not in by_name and f"{name}/" not in by_name]
         if names and not unknown:
             return [by_name.get(name) or by_name[f"{name}/"] for name in names]
-        _say(f"{', '.join(unknown) or 'Nothing'} is not in the list; 'all' adds all of it.")
+        say(f"{', '.join(unknown) or 'Nothing'} is not in the list; 'all' adds all of it.")
 
 
 def ask_uncommitted(status: Status) -> str:
     """What to do with changes: `a` commit, `b` check again, `c` ignore, `d` keep for this launch."""
-    _say("There are uncommitted changes in the repository:\n")
+    say("There are uncommitted changes in the repository:\n")
     _list([printable(path) for path in status.changed[:_SHOWN]], status.changed)
-    _say(
+    say(
         "How would you like to handle uncommitted changes? (a/b/c/d)\n\n"
         "a: Create a new automatic commit before launching jobs.\n"
         "b: Check again for uncommitted changes (assuming you manually committed them).\n"
         "c: Ignore uncommitted changes.\n"
         "d: Keep them for this launch only: run them without committing to your branch.\n"
     )
-    return _choose("[Uncommitted changes]: Please enter your choice (a/b/c/d): ", "abcd")
+    return choose("[Uncommitted changes]: Please enter your choice (a/b/c/d): ", "abcd")
 
 
 def ask_run_from(copy: Path) -> str:
     """Where to run: `a` from the safe copy, `b` from the repository."""
-    _say(
+    say(
         "Where would you like to run your code from? (a/b):\n\n"
         "a: Create a copy of the repository based on the latest commit and execute code from there.\n"
         f"The copy will be created in {copy}\n"
         "b: Execute code from the main repository\n"
     )
-    return _choose("Please enter your answer (a/b): ", "ab")
+    return choose("Please enter your answer (a/b): ", "ab")
 
 
 def doubts(repository: Repository, untracked: Sequence[str]) -> list[str]:
@@ -111,7 +95,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _list(lines: Sequence[str], everything: Sequence[str]) -> None:
     more = len(everything) - len(lines)
-    _say("\n".join([*lines, *([f"... and {more} more"] if more else []), ""]))
+    say("\n".join([*lines, *([f"... and {more} more"] if more else []), ""]))
 
 
 def _size(root: Path, path: str, files: Sequence[str]) -> str:
@@ -130,21 +114,3 @@ def _shown_size(size: int) -> str:
     from rich.filesize import decimal
 
     return decimal(size)
-
-
-def _choose(prompt: str, letters: str) -> str:
-    while True:
-        answer = _answer(prompt).lower()
-        if len(answer) == 1 and answer in letters:
-            return answer
-        _say(f"'{printable(answer)}' is not one of {', '.join(letters)}.")
-
-
-def _answer(prompt: str) -> str:
-    try:
-        if _is_terminal(sys.stdout):
-            return input(prompt).strip()
-        print(prompt, end="", file=sys.stderr, flush=True)
-        return input().strip()
-    except EOFError:
-        raise NoAnswerError("The input ended before the question was answered. Nothing was launched.") from None

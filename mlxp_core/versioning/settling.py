@@ -9,6 +9,7 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.errors import GitError, LaunchInterruptedError, MlxpError, NoAnswerError
 from mlxp_core.interrupts import ALL_SIGNALS, all_signals_interrupt, interrupts_blocked
+from mlxp_core.questions import has_terminal
 from mlxp_core.versioning import changes, dialogue
 from mlxp_core.versioning.git_command import literally, printable
 from mlxp_core.versioning.links import check_links, make_links
@@ -111,7 +112,7 @@ class _Settling:
             for name, paths in (("untracked", status.untracked), ("uncommitted", changed), ("run_from", None))
             if getattr(options, name) == "ask" and paths != ()
         }
-        if open_questions and not dialogue.has_terminal():
+        if open_questions and not has_terminal():
             raise self._nobody_to_ask(open_questions)
 
     def _nobody_to_ask(self, questions: dict[str, tuple[str, ...] | None]) -> NoAnswerError:
