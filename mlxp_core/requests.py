@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.array_script import Array
-from mlxp_core.errors import OptionError, SchedulerUnavailableError
+from mlxp_core.errors import OptionError
 from mlxp_core.options import BatchOptions
 from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import cannot_write, write_whole
 from mlxp_core.schedulers.base import Scheduler
-
-# SLURM's own default, less one
-_USUAL_ARRAY_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -141,10 +138,7 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
         return 1
     limit = None
     if not options.dry_run and runs > options.runs_per_job:
-        try:
-            limit = scheduler.ask_max_array_size()
-        except SchedulerUnavailableError:  # the submission will meet that, too, and is tried again
-            limit = _USUAL_ARRAY_SIZE
+        limit = scheduler.ask_max_array_size()
     asked = options.max_array_size
     if limit is not None and asked is not None and asked > limit:
         raise OptionError(

@@ -1,37 +1,22 @@
-"""What every scheduler does the same way, and the questions that each answers for itself."""
+"""What a user subclasses: how a job is described to a batch system, in directives and scripts."""
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
-import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from mlxp_core.array_script import Array, array_script
-from mlxp_core.commands import Answer, run_command, run_recorded
-from mlxp_core.errors import (
-    CommandError,
-    CommandNotFoundError,
-    CommandTimeoutError,
-    OptionError,
-    SchedulerUnavailableError,
-    SubmissionDeferredError,
-    SubmissionError,
-    SubmissionUnknownError,
-)
+from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, job_script
-from mlxp_core.job_state import JobState
 from mlxp_core.options import BatchOptions, lines_of
+from mlxp_core.schedulers.batch_system import BatchSystem
 
 
-class Scheduler(ABC):
+class Scheduler(BatchSystem):
     """A batch system: how a job is described to it, handed over and named.
 
-    A subclass sets the class attributes and answers `directives`; all that acts is here.
+    A subclass sets the class attributes and answers `directives`; all that acts is in `BatchSystem`.
 
     Attributes:
         options_class: what `hydra.launcher` may hold.
@@ -50,30 +35,21 @@ class Scheduler(ABC):
         unknown_pattern: a regular expression for answers after which the job may have been taken all the same.
         passing_pattern: a regular expression for refusals that pass: the same request may be taken later.
         inherits_environment: whether a job sees the environment of the submission command.
+        answer_timeout_s: how long the scheduler may take for an answer, in seconds.
     """
 
+    # As users import it, and as messages show it
+    __module__ = "mlxp_core.schedulers"
+
     options_class: ClassVar[type[BatchOptions]] = BatchOptions
-    title: ClassVar[str]
     directive_prefix: ClassVar[str]
-    submit_command: ClassVar[tuple[str, ...]]
-    job_id_pattern: ClassVar[str]
     job_id_variable: ClassVar[str]
-    list_command: ClassVar[str]
-    cancel_command: ClassVar[str]
     array_index: ClassVar[str] = ""
     reads_params: ClassVar[bool] = False
-    own_variables: ClassVar[tuple[str, ...]] = ()
-    kept_variables: ClassVar[tuple[str, ...]] = ()
-    unknown_pattern: ClassVar[str] = r"(?!)"
-    passing_pattern: ClassVar[str] = r"(?!)"
     inherits_environment: ClassVar[bool] = True
-    # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
-    answer_timeout_s: ClassVar[float] = 60
 
     def __init__(self, options: BatchOptions) -> None:
         self.options = options
-
-    # ---- questions, answered without acting -------------------------------------------------------------------------
 
     @abstractmethod
     def directives(self, job: Job) -> list[str]:
@@ -158,134 +134,6 @@ class Scheduler(ABC):
             index=self.array_index,
             setup=self.array_setup_lines(array),
         )
-
-    def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """The job ids in the output of the submission command, in the order of the tasks; none when it was refused.
-
-        Args:
-            output: what the command printed.
-            tasks: how many tasks the array has; None for a single job.
-        """
-        return re.findall(self.job_id_pattern, output, re.MULTILINE)
-
-    def script_argument(self, script: Path) -> str:
-        """The script as the submission command wants it named."""
-        return str(script)
-
-    def after_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Arguments of the submission command that let a job wait until others are over."""
-        raise NotImplementedError(f"{type(self).__name__} cannot let a job wait for others")
-
-    def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        """The one command that asks for the states of jobs; empty for a scheduler that is never asked."""
-        return []
-
-    def parse_states(self, output: str) -> dict[str, JobState]:
-        """The state of each job in the answer to `states_command`, by the id under which it was submitted."""
-        raise NotImplementedError(f"{type(self).__name__} has a states_command, but no parse_states")
-
-    # ---- acting -----------------------------------------------------------------------------------------------------
-
-    def check_installed(self) -> None:
-        """Make sure that jobs can be submitted from this machine.
-
-        Raises:
-            CommandNotFoundError: they cannot.
-        """
-        if shutil.which(self.submit_command[0]) is None:
-            raise CommandNotFoundError(
-                f"The command '{self.submit_command[0]}' is not on this machine, so nothing can be submitted to "
-                f"{self.title}: log in to a machine of the cluster, or use hydra/launcher=local."
-            )
-
-    def ask_max_array_size(self) -> int | None:
-        """How many tasks an array may have at the most; None where there is no limit.
-
-        Raises:
-            SchedulerUnavailableError: the scheduler does not say.
-        """
-        return None
-
-    def submit(
-        self,
-        script: Path,
-        tasks: int | None,
-        *,
-        answer: Path,
-        keep_open: Sequence[int] = (),
-        after: Sequence[str] = (),
-        still_waiting: Callable[[float], None] = lambda seconds: None,
-    ) -> tuple[list[str], Answer]:
-        """Hand a script over; return the job ids, one for each task, and the scheduler's whole answer.
-
-        Args:
-            script: the file.
-            tasks: how many tasks its array has; None for a single job.
-            answer: the file to which the command writes its answer, so that it outlives this process.
-            keep_open: file descriptors that the command holds open until it has answered.
-            after: ids of jobs that must be over before.
-            still_waiting: called with the seconds that have passed, again and again until the command has answered; it
-                gives up by raising CommandTimeoutError.
-
-        Raises:
-            SubmissionDeferredError: the scheduler cannot take it now.
-            SubmissionError: it refused; its own words are in the message.
-            SubmissionUnknownError: it did not answer, and may have taken it, or take it later.
-        """
-        argv = [*self.submit_command, *(self.after_arguments(after) if after else []), self.script_argument(script)]
-        environment = self.submission_environment()
-        try:
-            said = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
-        except CommandTimeoutError as error:
-            raise self._unknown(str(error)) from None
-        if job_ids := self.parse_job_ids(said.stdout, tasks):
-            return job_ids, said
-        if re.search(self.unknown_pattern, said.text):
-            raise self._unknown(said.text)
-        kind = SubmissionDeferredError if re.search(self.passing_pattern, said.text) else SubmissionError
-        raise kind(
-            f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
-            f"{said.text}"
-        )
-
-    def _unknown(self, reason: str) -> SubmissionUnknownError:
-        return SubmissionUnknownError(f"{reason}\n{self.title} may have taken the request all the same.")
-
-    def find(self, script: Path, tasks: int | None) -> list[str]:
-        """The ids of the jobs that run a script, in the order of the tasks; none when the scheduler has none.
-
-        Raises:
-            SchedulerUnavailableError: the scheduler does not say.
-        """
-        raise SchedulerUnavailableError(f"{self.title} cannot be asked which jobs run {script}.")
-
-    def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """The states of jobs, by one query; jobs that the scheduler does not know (any more) are left out.
-
-        Raises:
-            SchedulerUnavailableError: the scheduler does not say.
-        """
-        return self.parse_states(self._ask(self.states_command(job_ids)))
-
-    def _ask(self, argv: Sequence[str], silence_pattern: str = r"(?!)") -> str:
-        """What a command prints; nothing when its error is one that means "none"."""
-        try:
-            answer = run_command(argv, timeout_s=self.answer_timeout_s)
-        except CommandError as error:
-            raise SchedulerUnavailableError(str(error)) from None
-        if answer.exit_status != 0 and not re.search(silence_pattern, answer.text):
-            raise SchedulerUnavailableError(
-                f"{self.title} does not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
-            )
-        return answer.stdout if answer.exit_status == 0 else ""
-
-    def submission_environment(self) -> dict[str, str]:
-        """The environment of the submission command: this process's, without what belongs to a job around it."""
-        return {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(self.own_variables) or name in self.kept_variables
-        }
 
 
 def last_bytes(text: str, limit: int) -> str:

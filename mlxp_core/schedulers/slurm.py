@@ -25,6 +25,8 @@ _SBATCH_OPTIONS = [
 # Input environment variables of sbatch that are not named as their option
 _VARIABLES = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _LONGEST_NAME = 1024
+# The default of MaxArraySize, less one
+_USUAL_ARRAY_SIZE = 1000
 # What needs no quotes in a directive
 _PLAIN = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
 
@@ -122,7 +124,11 @@ class SLURMScheduler(Scheduler):
         return [f"--dependency=afterany:{':'.join(_bases(job_ids))}"]
 
     def ask_max_array_size(self) -> int | None:
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._ask(["scontrol", "show", "config"]), re.MULTILINE)
+        try:
+            config = self._ask(["scontrol", "show", "config"])
+        except SchedulerUnavailableError:  # the submission will meet that, too, and is tried again
+            return _USUAL_ARRAY_SIZE
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
         return int(found[1]) if found else None
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
