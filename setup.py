@@ -49,6 +49,7 @@ setup(
         "hydra.plugins": [
             "mlxp_slurm = hydra_plugins.mlxp.launchers:SLURMLauncher",
             "mlxp_oar = hydra_plugins.mlxp.launchers:OARLauncher",
+            "mlxp_mlxp = hydra_plugins.mlxp.launchers:MLXPLauncher",
             "mlxp_local = hydra_plugins.mlxp.launchers:LocalLauncher",
             "mlxp_search_path = hydra_plugins.mlxp.search_path:CallbackWarnings",
         ],

@@ -56,21 +56,18 @@ class Array:
         return f"{name}-{last.name}" if first.parent == last.parent and first != last else name
 
 
-def array_script(
-    array: Array, shell_path: str, *, directives: Sequence[str], index: str, setup: Sequence[str] = ()
-) -> str:
+def array_script(array: Array, shell: str, *, directives: Sequence[str], index: str, setup: Sequence[str] = ()) -> str:
     """The script of an array.
 
     Args:
         array: the runs.
-        shell_path: the shell that reads this script and those of the runs.
+        shell: that reads this script and those of the runs.
         directives: whole lines for the scheduler.
         index: the shell word by which a task knows its number.
         setup: shell lines before all others; `here` is the request's directory, `task` the task's.
     """
-    shell = shell_word(shell_path)
     comment = "# Task N of this array is the run that the link N in the directory of this script leads to."
-    start = [f'exec {shell} "$task"/script.sh']
+    start = [f'exec {shell_word(shell)} "$task"/script.sh']
     if array.runs_per_job > 1:
         info = array.jobs[0].run.info.relative_to(array.jobs[0].run.path)
         comment = (
@@ -83,7 +80,7 @@ def array_script(
             '    [ -L "$1" ] || exit 0',
             '    if grep -qs "^status: COMPLETE" "$1/$2"; then exit 0; fi',
             '    "$3" "$1"/script.sh >> "$1"/log.stdout 2>> "$1"/log.stderr || exit 1',
-            f"' sh '{{}}' {shell_word(str(info))} {shell}",
+            f"' sh '{{}}' {shell_word(str(info))} {shell_word(shell)}",
         ]
     lines = [f"here={shell_word(str(array.directory))}", comment, f'task="$here"/{index}', *setup, *start]
-    return "\n".join([f"#!{shell_path}", *directives, "", *lines, ""])
+    return "\n".join([f"#!{shell}", *directives, "", *lines, ""])

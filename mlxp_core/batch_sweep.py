@@ -24,8 +24,11 @@ class BatchSweep(Sweep):
     scheduler: Scheduler
     options: BatchOptions
 
-    def __init__(self, options: dict[str, Any], **hydra: Any) -> None:
+    def __init__(self, options: dict[str, Any], *, scheduler_class: type[Scheduler], **hydra: Any) -> None:
+        self.scheduler_class, self.options_class = scheduler_class, scheduler_class.options_class
         super().__init__(options, **hydra)
+        if not self.options.dry_run:
+            self.scheduler.check_installed()
         if self.needs_results and self.options.wait is False:
             raise OptionError(
                 f"The sweeper {self.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
@@ -74,15 +77,11 @@ class BatchSweep(Sweep):
         return ["++hydra.callbacks.mlxp_job.keep_return=true"] if self.waits else []
 
 
-class SLURMSweep(BatchSweep):
-    """A sweep on SLURM."""
-
-    options_class = SLURMScheduler.options_class
-    scheduler_class = SLURMScheduler
+def slurm_sweep(options: dict[str, Any], **hydra: Any) -> BatchSweep:
+    """The sweep of hydra/launcher=slurm."""
+    return BatchSweep(options, scheduler_class=SLURMScheduler, **hydra)
 
 
-class OARSweep(BatchSweep):
-    """A sweep on OAR."""
-
-    options_class = OARScheduler.options_class
-    scheduler_class = OARScheduler
+def oar_sweep(options: dict[str, Any], **hydra: Any) -> BatchSweep:
+    """The sweep of hydra/launcher=oar."""
+    return BatchSweep(options, scheduler_class=OARScheduler, **hydra)

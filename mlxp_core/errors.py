@@ -2,6 +2,7 @@
 
 MlxpError
 ├── OptionError              an option has a value that cannot work
+├── SettingsError            a project's settings file cannot be read, or holds what it must not
 ├── AppCommandError          this process cannot be started again by a command line
 ├── LaunchInsideRunError     a run tried to launch runs
 ├── LaunchInterruptedError   the user stopped a launch half-way
@@ -29,6 +30,10 @@ class MlxpError(Exception):
 
 class OptionError(MlxpError):
     """An option has a value that cannot work."""
+
+
+class SettingsError(MlxpError):
+    """A project's settings file cannot be read, or holds what it must not."""
 
 
 class AppCommandError(MlxpError):

@@ -88,7 +88,7 @@ def job_script(
     ]
     if any(_LINE_BREAK in line for line in body):
         body.insert(0, "newline='\n'")
-    return "\n".join([f"#!{options.shell_path}", *directives, "", *body, ""])
+    return "\n".join([f"#!{options.shell}", *directives, "", *body, ""])
 
 
 def shell_word(text: str) -> str:

@@ -2,7 +2,7 @@
 
 They live here, and not in hydra_plugins, because Hydra 1.3 executes the modules there again after they were imported,
 which would make every class two. An option that is not set (None or empty) writes no directive: the site's default
-holds.
+holds. What a project's settings file may hold too is None where Hydra's configuration does not set it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ class LauncherOptions:
 
     # job name; default: the last two parts of the run directory, e.g. logs/5
     name: str | None = None
-    # shell that runs the script (bash or another POSIX shell); default: /bin/bash
-    shell_path: str = "/bin/bash"
-    # shell line, or list of lines, run first in the job (e.g. "source ~/.profile"); default: none
-    shell_config_cmd: Any = ""
-    # shell line, or list of lines, run second (e.g. "module purge"); default: none
-    cleanup_cmd: Any = ""
-    # shell line, or list of lines, run third (e.g. "conda activate torch"); default: none
-    env_cmd: Any = ""
+    # shell that runs the script (bash or another POSIX shell); default: the project's, else /bin/bash
+    shell_path: str | None = None
+    # shell line, or list of lines, run first in the job (e.g. "source ~/.profile"); default: the project's, else none
+    shell_config_cmd: Any = None
+    # shell line, or list of lines, run second (e.g. "module purge"); default: the project's, else none
+    cleanup_cmd: Any = None
+    # shell line, or list of lines, run third (e.g. "conda activate torch"); default: the project's, else none
+    env_cmd: Any = None
     # true: write every script and submit nothing; default: false
     dry_run: bool = False
     # what a job runs where no command line can start the application again (notebooks, hydra-zen's launch): auto, the
     # pickled task function; never, nothing: the launch stops; default: auto
     submit_function: str = "auto"
+
+    @property
+    def shell(self) -> str:
+        """The shell that runs the script."""
+        return self.shell_path or "/bin/bash"
 
 
 @dataclass(eq=False, repr=False)
@@ -59,8 +64,9 @@ class BatchOptions(LauncherOptions):
     gpus_per_node: int | None = None
     # memory on each node, in GB (1024 MB); default: the site's
     mem_gb: float | None = None
-    # raw directives in the scheduler's own syntax, added last, e.g. ["--mail-type=END"]; default: none
-    option_cmd: Any = field(default_factory=list)
+    # raw directives in the scheduler's own syntax, added last, e.g. ["--mail-type=END"]; default: the project's, else
+    # none
+    option_cmd: Any = None
     # runs of the sweep at the same time, at most (SLURM only); default: as many as the scheduler starts
     array_parallelism: int | None = None
     # runs that share one job, its resources and its time; default: 1

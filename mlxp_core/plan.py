@@ -45,6 +45,7 @@ class Plan:
         app: how the application is started.
         main_file: the application's file, if it has one.
         version: which code runs, when mlxp_versioning looks after that.
+        settings: what is in force for each run, in the form of the project's settings file.
         started_in: where the user started the program.
         array_size: jobs in one request, at most.
         runs: in the order of their numbers.
@@ -55,6 +56,7 @@ class Plan:
     app: AppCommand
     main_file: str | None
     version: dict[str, Any] | None
+    settings: dict[str, Any]
     started_in: Path
     array_size: int
     runs: Sequence[Run]
@@ -72,6 +74,7 @@ class Plan:
             "app": asdict(self.app) | {"cwd": str(self.app.cwd)},
             "main_file": self.main_file,
             "version": self.version,
+            "settings": self.settings,
             "started_in": str(self.started_in),
             "array_size": self.array_size,
         }
@@ -130,6 +133,7 @@ class Plan:
                 app=command,
                 main_file=plain["main_file"],
                 version=plain["version"],
+                settings=plain["settings"],
                 started_in=started_in,
                 array_size=plain["array_size"],
                 runs=runs,

@@ -48,6 +48,10 @@ class RunDirectory:
         return self.metadata / "info.yaml"
 
     @property
+    def settings(self) -> Path:
+        return self.metadata / "mlxpy.yaml"
+
+    @property
     def job_return(self) -> Path:
         return self.metadata / "job_return.pickle"
 

@@ -11,6 +11,7 @@ from mlxp_core.job_script import Job
 from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import RunDirectory, read_if_there, write_whole
 from mlxp_core.run_info import new_info, write_info
+from mlxp_core.settings import settings_text
 
 
 class RunFiles:
@@ -26,6 +27,7 @@ class RunFiles:
         self._plan = plan
         self._scheduler = scheduler
         self._script = script
+        self._settings = settings_text(plan.settings)
         # What a file held before we wrote it
         self._replaced: dict[Path, bytes | None] = {}
 
@@ -36,7 +38,7 @@ class RunFiles:
             RunDirectoryError: it cannot be written.
         """
         directory = run.directory
-        for file in (directory.script, directory.info, directory.job_return):
+        for file in _files(directory):
             self._replaced[file] = read_if_there(file)
         if self._replaced[directory.job_return] is not None:
             directory.job_return.unlink()
@@ -50,12 +52,13 @@ class RunFiles:
             main_file=plan.main_file,
             version=plan.version,
         )
+        write_whole(directory.settings, self._settings)
         write_info(directory.info, info)
 
     def take_back(self, runs: Sequence[Run]) -> None:
         """Leave the directories of runs that are not launched as they were."""
         for directory in [run.directory for run in runs]:
-            for file in (directory.script, directory.info, directory.job_return):
+            for file in _files(directory):
                 old = self._replaced.get(file)
                 with suppress(OSError):
                     if old is not None:
@@ -63,6 +66,10 @@ class RunFiles:
                     elif file in self._replaced:
                         file.unlink()
             remove_if_empty(directory)
+
+
+def _files(directory: RunDirectory) -> tuple[Path, ...]:
+    return directory.script, directory.settings, directory.info, directory.job_return
 
 
 def remove_if_empty(directory: RunDirectory) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlxp_core.options import LocalOptions, OAROptions, SLURMOptions
+from mlxp_core.options import BatchOptions, LocalOptions, OAROptions, SLURMOptions
 
 
 @dataclass(eq=False, repr=False)  # made in every job: what nobody asks for is left out
@@ -21,6 +21,19 @@ class OARConf(OAROptions):
 
 
 @dataclass(eq=False, repr=False)
+class MLXPConf(BatchOptions):
+    """Options of hydra/launcher=mlxp; those of one scheduler alone are added with `+`, e.g. +hydra.launcher.queue=x."""
+
+    _target_: str = "hydra_plugins.mlxp.launchers.MLXPLauncher"
+    # scheduler: OARScheduler, SLURMScheduler, NoScheduler, or the full name of a class; default: the project's
+    name: str | None = None
+    # job name; default: the last two parts of the run directory, e.g. logs/5
+    job_name: str | None = None
+    # where there is no scheduler, runs at the same time; default: the number of cores that this process may use
+    n_jobs: int | None = None
+
+
+@dataclass(eq=False, repr=False)
 class LocalConf(LocalOptions):
     _target_: str = "hydra_plugins.mlxp.launchers.LocalLauncher"
 
@@ -30,10 +43,11 @@ class LoggingConf:
     """Options of hydra/callbacks=mlxp_logging."""
 
     _target_: str = "mlxp_core.callbacks.LoggingCallback"
-    # directory of the numbered runs, relative to where the application is started; default: ./logs
-    parent_log_dir: str = "./logs"
-    # put the one run of this command into the directory of this number, to resume it; default: -1, the next free one
-    forced_log_id: int = -1
+    # directory of the numbered runs, relative to where the application is started; default: the project's, else ./logs
+    parent_log_dir: str | None = None
+    # put the one run of this command into the directory of this number, to resume it; default: the project's, else -1,
+    # the next free one
+    forced_log_id: int | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -47,9 +61,10 @@ class VersioningConf:
     uncommitted: str = "ask"
     # where the code runs: ask, copy or repository; default: ask
     run_from: str = "ask"
-    # directory of the safe copies, relative to where the application is started; default: ./.workdir
-    parent_work_dir: str = "./.workdir"
-    # record the installed distributions that the code imports; default: false
-    compute_requirements: bool = False
+    # directory of the safe copies, relative to where the application is started; default: the project's, else
+    # ./.workdir
+    parent_work_dir: str | None = None
+    # record the installed distributions that the code imports; default: the project's, else false
+    compute_requirements: bool | None = None
     # untracked paths that the safe copy gets links to, relative to where the application is started; default: none
     links: list[str] = field(default_factory=list)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
@@ -20,21 +20,28 @@ from mlxp_core.app_command import AppCommand, current_app_command
 from mlxp_core.composition import SweepConfigLoader
 from mlxp_core.errors import (
     AppCommandError,
-    LaunchInsideRunError,
     LaunchInterruptedError,
     OptionError,
 )
 from mlxp_core.function_job import END_OF_OVERRIDES, function_command, pickle_function
 from mlxp_core.interrupts import all_signals_interrupt
-from mlxp_core.job_script import RUN_MARKER, Job
+from mlxp_core.job_script import Job
 from mlxp_core.launch import make_directory
 from mlxp_core.options import LauncherOptions, lines_of, read_options
 from mlxp_core.overrides import key_of, literal, override
 from mlxp_core.plan import Plan, Run, label, labels
+from mlxp_core.project import read_settings, scheduler_in_force, settings_in_force, with_settings
 from mlxp_core.run_directory import RunDirectory, check_writable
 from mlxp_core.run_files import remove_if_empty
 from mlxp_core.run_info import main_file
-from mlxp_core.sweep_checks import JOB_CALLBACK, check_distinct, check_one_request, check_whitelist
+from mlxp_core.sweep_checks import (
+    JOB_CALLBACK,
+    check_distinct,
+    check_one_request,
+    check_outside_runs,
+    check_shell,
+    check_whitelist,
+)
 from mlxp_core.versioning.version import Settled
 
 # Overrides that a sweep gives its own value in each job
@@ -49,6 +56,12 @@ _PINNED = (
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
+def settled_by(hydra_context: HydraContext) -> Settled | None:
+    """What mlxp_versioning settled, when it is among the callbacks."""
+    found = (getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks)
+    return next((one for one in found if isinstance(one, Settled)), None)
+
+
 class Sweep(ABC):
     """What all sweeps share. Making one checks all that can be checked before anything is written.
 
@@ -56,8 +69,8 @@ class Sweep(ABC):
         LaunchInsideRunError, OptionError, AppCommandError, CommandNotFoundError, RunDirectoryError
     """
 
-    options_class: ClassVar[type[LauncherOptions]]
-    scheduler_class: ClassVar[Any]
+    options_class: type[LauncherOptions]
+    scheduler_class: Any
 
     def __init__(
         self,
@@ -67,16 +80,19 @@ class Sweep(ABC):
         hydra_context: HydraContext,
         task_function: TaskFunction,
     ) -> None:
-        if RUN_MARKER in os.environ:
-            raise LaunchInsideRunError(
-                f"The run {os.environ[RUN_MARKER]} tried to launch runs: start sweeps from a login node or an "
-                f"interactive job (or unset {RUN_MARKER}, if this is no run any more)."
-            )
-        self.plain_options = {
+        check_outside_runs()
+        settled = settled_by(hydra_context)
+        self.version = settled.version if settled else None
+        self.started_in = settled.started_in if settled else Path.cwd()
+        settings = read_settings(config, self.version)
+        plain = {
             name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             for name, value in options.items()
         }
+        self.plain_options = with_settings(plain, self.options_class, self.scheduler_class, settings)
         self.options = read_options(self.options_class, self.plain_options)
+        own = scheduler_in_force(self.options, self.scheduler_class)
+        self.settings_in_force = settings_in_force(config, settings, own)
         for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd"):
             lines_of(name, getattr(self.options, name))
         check_whitelist(hydra_context)
@@ -84,7 +100,7 @@ class Sweep(ABC):
         self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
         self.app = self._app_command()
         if not self.options.dry_run:
-            self.scheduler.check_installed()
+            check_shell(self.options.shell)
         # Whether the sweeper may need the results of the runs: of Hydra's own one alone it is known that it does not.
         # By name: Hydra 1.3 executes a plugin's module again, which makes another class of the same name
         sweeper = get_class(config.hydra.sweeper._target_)
@@ -98,10 +114,6 @@ class Sweep(ABC):
             )
         # Also what the sweeper validates the jobs with, before it hands them over
         self.loader = hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
-        found = [getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks]
-        settled = next((one for one in found if isinstance(one, Settled)), None)
-        self.version = settled.version if settled else None
-        self.started_in = settled.started_in if settled else Path.cwd()
         self.sweep_dir = Path(os.path.abspath(config.hydra.sweep.dir))
         check_writable(self.sweep_dir)
         # What is not there yet, from the sweep's directory upwards, for a launch that is broken off
@@ -173,6 +185,7 @@ class Sweep(ABC):
             app=app,
             main_file=main_file(),
             version=self.version,
+            settings=self.settings_in_force,
             started_in=self.started_in,
             array_size=array_size,
             runs=runs,

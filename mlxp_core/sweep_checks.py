@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.types import HydraContext
 
-from mlxp_core.errors import OptionError, RunDirectoryError
+from mlxp_core.errors import LaunchInsideRunError, OptionError, RunDirectoryError
+from mlxp_core.job_script import RUN_MARKER
 from mlxp_core.overrides import key_of
 from mlxp_core.plan import Run
 
 # Keeps the record of a run, in its job
 JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
+
+
+def check_outside_runs() -> None:
+    """A run must not launch runs.
+
+    Raises:
+        LaunchInsideRunError: this process is one.
+    """
+    if RUN_MARKER in os.environ:
+        raise LaunchInsideRunError(
+            f"The run {os.environ[RUN_MARKER]} tried to launch runs: start sweeps from a login node or an "
+            f"interactive job (or unset {RUN_MARKER}, if this is no run any more)."
+        )
 
 
 def check_whitelist(hydra_context: HydraContext) -> None:
@@ -22,6 +38,15 @@ def check_whitelist(hydra_context: HydraContext) -> None:
         raise OptionError(
             "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
             "it in @hydra.main, so that its jobs can record their state."
+        )
+
+
+def check_shell(shell: str) -> None:
+    """Refuse a shell that cannot read the scripts."""
+    if shutil.which(shell) is None:
+        raise OptionError(
+            f"The shell '{shell}' is not on this machine: name another one by hydra.launcher.shell_path, or in the "
+            "project's mlxpy.yaml by scheduler.shell_path."
         )
 
 

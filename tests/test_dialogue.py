@@ -12,53 +12,13 @@ import pexpect
 import pytest
 
 from tests.projects import COPY, Project, option
+from tests.terminals import Terminal
 
 CALLBACK = "hydra/callbacks=[mlxp_logging,mlxp_versioning]"
 UNTRACKED = "[Untracked files]: Please enter your choice (a/b/c): "
 UNCOMMITTED = "[Uncommitted changes]: Please enter your choice (a/b/c/d): "
 RUN_FROM = "Please enter your answer (a/b): "
 WHICH = "Which files? (all, or names separated by commas): "
-
-
-def _mind_interrupts() -> None:
-    """As in a terminal, also when the tests themselves run in the background, where a shell has Ctrl-C ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-class Terminal:
-    """The application, started at a terminal."""
-
-    def __init__(self, project: Project, *arguments: str) -> None:
-        self.child: pexpect.spawn[str] = pexpect.spawn(
-            project.python,
-            ["main.py", *arguments],
-            cwd=str(project.directory),
-            env={**project.environment, "PWD": str(project.directory)},
-            encoding="utf-8",
-            timeout=30,
-            dimensions=(50, 200),
-            preexec_fn=_mind_interrupts,
-        )
-
-    def until(self, prompt: str) -> str:
-        """What is shown up to a prompt."""
-        self.child.expect_exact(prompt)
-        return str(self.child.before).replace("\r\n", "\n")
-
-    def answer(self, text: str, prompt: str) -> str:
-        """Answer a prompt; what is shown up to the next one, less the echo of the answer."""
-        self.child.sendline(text)
-        return self.until(prompt).removeprefix(f"{text}\n")
-
-    def end(self, text: str | None = None) -> tuple[int, str]:
-        """Answer the last prompt; the exit status and what is shown up to the end."""
-        if text is not None:
-            self.child.sendline(text)
-        self.child.expect(pexpect.EOF)
-        self.child.close()
-        status = self.child.exitstatus
-        assert status is not None
-        return status, str(self.child.before).replace("\r\n", "\n").removeprefix(f"{text}\n")
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).parent.parent
 LAYERS = [
     {"hydra_plugins.mlxp.launchers", "hydra_plugins.mlxp.search_path"},
     {"hydra_plugins.mlxp.config"},
-    {"mlxp_core.batch_sweep", "mlxp_core.local_sweep", "mlxp_core.cli"},
+    {"mlxp_core.project_sweep", "mlxp_core.cli"},
+    {"mlxp_core.batch_sweep", "mlxp_core.local_sweep"},
     {"mlxp_core.sweep", "mlxp_core.waiting", "mlxp_core.resume"},
     {"mlxp_core.launch", "mlxp_core.sweep_checks"},
     {"mlxp_core.submitting"},
@@ -25,6 +26,8 @@ LAYERS = [
     {"mlxp_core.callbacks.numbering", "mlxp_core.callbacks.versioning"},
     {"mlxp_core.callbacks.recording", "mlxp_core.callbacks.restart"},
     {"mlxp_core.callbacks.hooks"},
+    {"mlxp_core.project"},
+    {"mlxp_core.scheduler_choice"},
     {"mlxp_core.versioning.settling"},
     {"mlxp_core.versioning.safe_copy", "mlxp_core.versioning.links", "mlxp_core.versioning.requirements"},
     {"mlxp_core.versioning.changes", "mlxp_core.versioning.dialogue"},
@@ -35,13 +38,14 @@ LAYERS = [
     {"mlxp_core.plan"},
     {"mlxp_core.composition"},
     {"mlxp_core.config_nodes"},
+    {"mlxp_core.schedulers.loading"},
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
     {"mlxp_core.schedulers.base"},
     {"mlxp_core.schedulers.batch_system"},
     {"mlxp_core.array_script"},
     {"mlxp_core.job_script", "mlxp_core.run_info", "mlxp_core.versioning.version"},
-    {"mlxp_core.schemas"},
+    {"mlxp_core.schemas", "mlxp_core.settings"},
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
     {"mlxp_core.questions"},
     {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts", "mlxp_core.job_state"},
@@ -50,7 +54,7 @@ LAYERS = [
 KNOW_HYDRA = {
     *("callbacks.hooks", "callbacks.numbering", "callbacks.recording", "callbacks.restart", "callbacks.versioning"),
     *("sweep", "composition", "batch_sweep", "local_sweep", "results", "app_command", "overrides"),
-    *("function_job", "waiting", "config_nodes", "lazy_schema", "sweep_checks"),
+    *("project", "project_sweep", "function_job", "waiting", "config_nodes", "lazy_schema", "sweep_checks"),
 }
 
 

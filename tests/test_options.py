@@ -33,10 +33,10 @@ def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
     options = read_options(schema, {})
     values = {option.name: getattr(options, option.name) for option in fields(schema)}
     # What says how the launch itself goes on
-    ours = ("shell_path", "submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s")
+    ours = ("submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s")
     assert [values.pop(name) for name in ours if name in values] in (
-        ["/bin/bash", "auto"],
-        ["/bin/bash", "auto", 1, 1, 10, 10],
+        ["auto"],
+        ["auto", 1, 1, 10, 10],
     )
     assert not any(values.values())
 

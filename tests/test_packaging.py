@@ -29,7 +29,7 @@ with initialize(config_path=None, **({"version_base": None} if old else {})):
     for name in ("slurm", "oar", "local", "slurm_base", "oar_base", "local_base"):
         config = compose(return_hydra_config=True, overrides=[f"hydra/launcher={name}", "hydra/callbacks=mlxp_logging"])
         assert "_target_" in config.hydra.launcher
-        assert config.hydra.callbacks.mlxp_logging.parent_log_dir == "./logs"
+        assert config.hydra.callbacks.mlxp_logging.parent_log_dir is None
 print("found")
 """
 

@@ -1,4 +1,4 @@
-"""What users choose by name: hydra/launcher=slurm, oar, local and hydra/callbacks=mlxp_logging, mlxp_versioning.
+"""What users choose by name: hydra/launcher=slurm, oar, local, mlxp and hydra/callbacks=mlxp_logging, mlxp_versioning.
 
 Each launcher has a second name (`slurm_base`, ...), from which a project's own conf/hydra/launcher/slurm.yaml, which
 hides ours, can start.
@@ -6,9 +6,11 @@ hides ours, can start.
 
 from mlxp_core.lazy_schema import store_lazily
 
+_LAUNCHERS = (("slurm", "SLURMConf"), ("oar", "OARConf"), ("local", "LocalConf"), ("mlxp", "MLXPConf"))
+
 
 def _store() -> None:
-    for name, schema in (("slurm", "SLURMConf"), ("oar", "OARConf"), ("local", "LocalConf")):
+    for name, schema in _LAUNCHERS:
         for alias in (name, f"{name}_base"):
             store_lazily(alias, "hydra/launcher", schema)
     for name, schema in (("mlxp_logging", "LoggingConf"), ("mlxp_versioning", "VersioningConf")):

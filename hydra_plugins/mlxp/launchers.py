@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_class
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from hydra_plugins.mlxp import config as _config  # noqa: F401  # Hydra 1.4 loads this module alone, by its entry point
@@ -26,7 +26,7 @@ class MlxpLauncher(Launcher):
     @property
     @abstractmethod
     def sweep_class(self) -> str:
-        """The dotted name of the class that does the work."""
+        """The dotted name of what makes the sweep, which does the work."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Check all that can be checked before Hydra writes anything.
@@ -36,7 +36,7 @@ class MlxpLauncher(Launcher):
         """
         with _shown_by_hydra():
             # By name: Hydra imports this module in every program, and few of them launch a sweep with it.
-            self.sweep = get_class(self.sweep_class)(
+            self.sweep = get_method(self.sweep_class)(
                 self.options, config=config, hydra_context=hydra_context, task_function=task_function
             )
 
@@ -50,13 +50,19 @@ class MlxpLauncher(Launcher):
 class SLURMLauncher(MlxpLauncher):
     """hydra/launcher=slurm"""
 
-    sweep_class = "mlxp_core.batch_sweep.SLURMSweep"
+    sweep_class = "mlxp_core.batch_sweep.slurm_sweep"
 
 
 class OARLauncher(MlxpLauncher):
     """hydra/launcher=oar"""
 
-    sweep_class = "mlxp_core.batch_sweep.OARSweep"
+    sweep_class = "mlxp_core.batch_sweep.oar_sweep"
+
+
+class MLXPLauncher(MlxpLauncher):
+    """hydra/launcher=mlxp"""
+
+    sweep_class = "mlxp_core.project_sweep.project_sweep"
 
 
 class LocalLauncher(MlxpLauncher):

@@ -40,12 +40,6 @@ def in_job(config: DictConfig) -> bool:
     return "mlxp_job" in config.hydra.callbacks
 
 
-def callback_name(config: DictConfig, kind: str) -> str | None:
-    """The name under which a configuration has one of our callbacks; None when it has none."""
-    target = f"mlxp_core.callbacks.{kind}"
-    return next((str(name) for name, node in config.hydra.callbacks.items() if node.get("_target_") == target), None)
-
-
 def run_directory(config: DictConfig) -> RunDirectory:
     """The directory of the run that goes on."""
     return RunDirectory(Path(config.hydra.runtime.output_dir), config.hydra.output_subdir)

@@ -10,10 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from mlxp_core.callbacks.hooks import callback_name, in_job, stops_hydra
+from mlxp_core.callbacks.hooks import in_job, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
 from mlxp_core.errors import MlxpError, OptionError
 from mlxp_core.overrides import literal, override
+from mlxp_core.project import callback_name, callback_settings, read_settings
 from mlxp_core.run_directory import allocate_run, check_writable, open_run
 
 OUTPUT_SUBDIR = "metadata"
@@ -25,11 +26,14 @@ class LoggingCallback(RecordingCallback):
     Args:
         parent_log_dir: the directory of the numbered runs, relative to where the application is started.
         forced_log_id: the number of this command's one run; -1 for the next free one.
+
+    What is None comes from the project's settings.
     """
 
-    def __init__(self, parent_log_dir: str = "./logs", forced_log_id: int = -1) -> None:
-        self.root = Path(os.path.abspath(parent_log_dir))
-        self.forced_log_id = forced_log_id
+    root: Path
+    forced_log_id: int
+
+    def __init__(self, parent_log_dir: str | None = None, forced_log_id: int | None = None) -> None:
         self.numbers: dict[int, str] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -46,8 +50,7 @@ class LoggingCallback(RecordingCallback):
     @stops_hydra
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         if not in_job(config):
-            self._check()
-            self._register_resolver()
+            self._begin(config)
             # Not a number yet: other callbacks may still stop the run, and mlxp_versioning starts it again elsewhere
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.run.dir = f"{literal(str(self.root))}/${{mlxp_run_number:0}}"
@@ -55,8 +58,7 @@ class LoggingCallback(RecordingCallback):
 
     @stops_hydra
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._check()
-        self._register_resolver()
+        self._begin(config)
         # Each job is composed again from override strings, so what these say holds for jobs, whoever launches them;
         # a number is given when a job's directory is asked for.
         overrides = {
@@ -68,6 +70,15 @@ class LoggingCallback(RecordingCallback):
             config.hydra.overrides.hydra.extend([override(*item) for item in overrides.items()])
             # The sweep's own files (multirun.yaml, submissions.jsonl, a sweeper's results) have a place of their own.
             config.hydra.sweep.dir = str(self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}"))
+
+    def _begin(self, config: DictConfig) -> None:
+        settings = read_settings(config)
+        values = callback_settings(config, "logger", settings)
+        self.root = Path(os.path.abspath(values["parent_log_dir"]))
+        self.forced_log_id = values["forced_log_id"]
+        self._check()
+        self._register_resolver()
+        self.keep_settings(config, settings)
 
     def keeps_record(self, config: DictConfig) -> bool:
         return super().keeps_record(config) and callback_name(config, "VersioningCallback") is None

@@ -12,8 +12,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
-from mlxp_core.run_directory import RunDirectory
+from mlxp_core.project import settings_in_force
+from mlxp_core.run_directory import RunDirectory, write_whole
 from mlxp_core.run_info import ended, main_file, new_info, read_info, started, write_info
+from mlxp_core.settings import NO_SCHEDULER, Settings, settings_text
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,11 @@ class RecordingCallback(Callback):
     """Keeps the record of runs that have no job script: plain ones, and those of Hydra's basic launcher and others."""
 
     version: dict[str, Any] | None = None
+    settings: str | None = None
+
+    def keep_settings(self, config: DictConfig, settings: Settings) -> None:
+        """Note what is in force for the runs of this command, should it be this callback that keeps their record."""
+        self.settings = settings_text(settings_in_force(config, settings, {"name": NO_SCHEDULER}))
 
     def keeps_record(self, config: DictConfig) -> bool:
         """Whether it is this callback that keeps it, where several could."""
@@ -70,6 +77,8 @@ class RecordingCallback(Callback):
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
             new = new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file(), version=self.version)
             write_info(run.info, started(new, work_dir))
+            if self.settings is not None:
+                write_whole(run.settings, self.settings)
             # Hydra calls no hook when the application leaves by sys.exit or Ctrl-C
             atexit.register(_record_exit, run)
 

@@ -13,10 +13,10 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from mlxp_core.app_command import application_files, current_app_command, same_command
-from mlxp_core.callbacks.hooks import callback_name
 from mlxp_core.commands import become, first_environment
 from mlxp_core.errors import AppCommandError, OptionError
 from mlxp_core.overrides import literal, override
+from mlxp_core.project import callback_name, callback_settings, has_project_launcher, read_settings
 from mlxp_core.versioning.git_command import LOCAL_VARIABLES
 from mlxp_core.versioning.source_roots import Move, is_source
 from mlxp_core.versioning.version import Settled, option
@@ -111,8 +111,12 @@ def _pins(config: DictConfig, started_in: Path) -> list[str]:
         if not Path(str(config.hydra[key].dir) if raw.startswith("${") else raw).is_absolute():
             pins.append(override(f"hydra.{key}.dir", f"{literal(str(started_in))}/{raw}"))
     if (logging := callback_name(config, "LoggingCallback")) is not None:
-        root = os.path.abspath(config.hydra.callbacks[logging].get("parent_log_dir", "./logs"))
+        values = callback_settings(config, "logger", read_settings(config))
+        root = os.path.abspath(values["parent_log_dir"])
         pins.append(override(f"++hydra.callbacks.{logging}.parent_log_dir", literal(root)))
+        pins.append(f"++hydra.callbacks.{logging}.forced_log_id={values['forced_log_id']}")
+    if has_project_launcher(config):
+        pins.append(override("hydra.launcher.name", literal(config.hydra.launcher.name)))
     return pins
 
 
@@ -132,7 +136,8 @@ def _config_directories(config: DictConfig) -> Iterator[Path]:
 def _decisive(config: DictConfig) -> dict[str, Any]:
     """The parts of a configuration that both processes must agree on, as plain data."""
     nodes = _plain(config.hydra)
-    nodes["callbacks"].get(callback_name(config, "LoggingCallback"), {}).pop("parent_log_dir", None)  # pinned
+    for pinned in ("parent_log_dir", "forced_log_id"):
+        nodes["callbacks"].get(callback_name(config, "LoggingCallback"), {}).pop(pinned, None)
     plain: dict[str, Any] = json.loads(json.dumps({name: nodes[name] for name in _DECISIVE}, default=str))
     return plain
 

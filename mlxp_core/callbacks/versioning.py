@@ -14,6 +14,7 @@ from mlxp_core.callbacks.hooks import in_job, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
 from mlxp_core.callbacks.restart import start_again, take_over
 from mlxp_core.errors import AppCommandError
+from mlxp_core.project import callback_settings, has_project_launcher, read_settings, settle_scheduler
 from mlxp_core.versioning.source_roots import is_installed
 from mlxp_core.versioning.version import Settled, Version, VersioningOptions
 
@@ -31,6 +32,8 @@ class VersioningCallback(RecordingCallback):
         parent_work_dir: the directory of safe copies, relative to where the application is started.
         compute_requirements: whether to record what the code imports.
         links: untracked paths that the safe copy gets links to, relative to where the application is started.
+
+    What is None comes from the project's settings.
     """
 
     def __init__(
@@ -38,13 +41,11 @@ class VersioningCallback(RecordingCallback):
         untracked: str = "ask",
         uncommitted: str = "ask",
         run_from: str = "ask",
-        parent_work_dir: str = "./.workdir",
-        compute_requirements: bool = False,
+        parent_work_dir: str | None = None,
+        compute_requirements: bool | None = None,
         links: Sequence[str] = (),
     ) -> None:
         self.options = {"untracked": untracked, "uncommitted": uncommitted, "run_from": run_from}
-        self.parent_work_dir = Path(os.path.realpath(parent_work_dir))
-        self.compute_requirements = compute_requirements
         self.links = tuple(Path(os.path.realpath(Path(link).parent), Path(link).name) for link in links)
         self.settled: Settled | None = None
 
@@ -55,6 +56,8 @@ class VersioningCallback(RecordingCallback):
 
     @stops_hydra
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if has_project_launcher(config):
+            settle_scheduler(config)  # the first question; what it writes is part of what is committed
         self._settle(config)
 
     def _settle(self, config: DictConfig) -> None:
@@ -64,16 +67,18 @@ class VersioningCallback(RecordingCallback):
             self._ask(config)
         self.settled = _settled[0]  # the launcher asks for it
         self.version = self.settled.version
+        self.keep_settings(config, read_settings(config, self.version))
 
     def _ask(self, config: DictConfig) -> None:
         """Settle what the options and the user say; does not return when the code runs from a safe copy."""
         from mlxp_core.versioning.repository import Repository
         from mlxp_core.versioning.settling import settle_version
 
+        values = callback_settings(config, "version_manager", read_settings(config))
         options = VersioningOptions(
             **self.options,
-            parent_work_dir=self.parent_work_dir,
-            compute_requirements=self.compute_requirements,
+            parent_work_dir=Path(os.path.realpath(values["parent_work_dir"])),
+            compute_requirements=values["compute_requirements"],
             links=self.links,
         )
         if options.run_from != "repository":

@@ -129,7 +129,7 @@ class Scheduler(BatchSystem):
         own = [*self.array_directives(array), *lines_of("option_cmd", self.options.option_cmd)]
         return array_script(
             array,
-            self.options.shell_path,
+            self.options.shell,
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.array_index,
             setup=self.array_setup_lines(array),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlxp_core.commands import end_script, run_script
-from mlxp_core.errors import CommandNotFoundError
 from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import LocalOptions
@@ -36,17 +35,6 @@ class LocalScheduler:
     def n_jobs(self) -> int:
         """How many runs at a time: the option, or the number of cores that this process may use."""
         return self.options.n_jobs or len(os.sched_getaffinity(0))
-
-    def check_installed(self) -> None:
-        """Make sure that scripts can run here.
-
-        Raises:
-            CommandNotFoundError: the shell is not on this machine.
-        """
-        if shutil.which(self.options.shell_path) is None:
-            raise CommandNotFoundError(
-                f"The shell '{self.options.shell_path}' is not on this machine: set hydra.launcher.shell_path."
-            )
 
     def check(self, job: Job) -> None:
         """Nothing that a file system can hold is refused."""
@@ -79,7 +67,7 @@ class LocalScheduler:
                     run = jobs[index].run
                     files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
                     with interrupts_blocked(TERMINAL_SIGNALS):
-                        running[index] = executor.submit(run_script, self.options.shell_path, *files, gpus)
+                        running[index] = executor.submit(run_script, self.options.shell, *files, gpus)
                 time.sleep(_POLL_INTERVAL_S)
                 for index in [index for index, task in running.items() if task.done()]:
                     yield index, _exit_status(running.pop(index))

@@ -1,0 +1,84 @@
+"""Which scheduler a project uses: what its settings say, or what the user answers."""
+
+from __future__ import annotations
+
+import shutil
+
+from mlxp_core.errors import OptionError, SettingsError
+from mlxp_core.questions import ask, choose, has_terminal, say
+from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
+from mlxp_core.schedulers.loading import load_scheduler
+from mlxp_core.settings import NO_SCHEDULER, Settings, shown
+
+_OURS: tuple[type[Scheduler], ...] = (OARScheduler, SLURMScheduler)
+
+
+def choose_scheduler(settings: Settings) -> str:
+    """The name of the project's scheduler; the user is asked when there is none, and may have none.
+
+    Raises:
+        SettingsError: the settings name something that is no scheduler.
+        OptionError: they name none, and nobody can be asked.
+        NoAnswerError: the input ended.
+    """
+    name = str(settings.section("scheduler")["name"])
+    if name != NO_SCHEDULER:
+        try:
+            load_scheduler(name)
+        except OptionError as error:
+            raise SettingsError(f"{shown(settings.file)}: scheduler.name: {error}") from error
+        return name
+    if not has_terminal():
+        raise OptionError(
+            f"No scheduler is configured. Write\n\nscheduler:\n  name: {_installed()[0]}\n\ninto "
+            f"{shown(settings.file)}, or run on this machine by hydra.launcher.name={NO_SCHEDULER}."
+        )
+    return _ask(settings)
+
+
+def _ask(settings: Settings) -> str:
+    file = shown(settings.file)
+    say(
+        "No scheduler is configured by default\n\n"
+        "Would you like to select a default job scheduler now ?  (y/n):\n\n"
+        f"y: The job scheduler configs will be stored in the file {file}\n"
+        "n: No scheduler will be selected by default.\n"
+    )
+    if choose("Please enter your answer (y/n): ", "yn") == "n":
+        return NO_SCHEDULER
+    say(
+        "\nYou can either choose one of the job schedulers available by default,\n"
+        f"or define a custom one by inheriting from the abstract class {Scheduler} (see documentation)\n\n"
+        "For a default scheduler, you can choose one from this list:\n\n"
+        f"{[kind.__name__ for kind in _OURS]}\n"
+    )
+    for kind in _OURS:
+        if _is_installed(kind):
+            say(f"This machine has the command '{kind.submit_command[0]}' of {kind.__name__}.\n")
+    say(
+        "For a custom scheduler, you must provide the full name of the user-defined Scheduler subclass "
+        "(ex. my_app.CustomScheduler):\n"
+    )
+    while True:
+        name = ask("Please enter your choice (or hit Enter to skip): ")
+        if not name:
+            return NO_SCHEDULER
+        try:
+            load_scheduler(name)
+        except OptionError as error:
+            say(str(error))
+            continue
+        break
+    say(f"\nSetting Scheduler to {name}\n")
+    say(f"Default settings for MLXP will be {'updated' if settings.file.exists() else 'created'} in {file}\n")
+    settings.write_scheduler(name)
+    return name
+
+
+def _is_installed(kind: type[Scheduler]) -> bool:
+    return shutil.which(kind.submit_command[0]) is not None
+
+
+def _installed() -> list[str]:
+    """Our schedulers, first those whose command is on this machine."""
+    return [kind.__name__ for kind in sorted(_OURS, key=lambda kind: not _is_installed(kind))]
