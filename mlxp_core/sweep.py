@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
@@ -56,8 +56,8 @@ class Sweep(ABC):
         LaunchInsideRunError, OptionError, AppCommandError, CommandNotFoundError, RunDirectoryError
     """
 
-    options_class: ClassVar[type[LauncherOptions]]
-    scheduler_class: ClassVar[Any]
+    options_class: type[LauncherOptions]
+    scheduler_class: Any
 
     def __init__(
         self,
