@@ -14,6 +14,7 @@ from mlxp_core.launch import Launch
 from mlxp_core.options import BatchOptions
 from mlxp_core.requests import check_array_options
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
+from mlxp_core.schedulers.mistakes import class_name, mistakes_named
 from mlxp_core.sweep import Sweep
 from mlxp_core.waiting import wait_for
 
@@ -21,23 +22,35 @@ from mlxp_core.waiting import wait_for
 class BatchSweep(Sweep):
     """A sweep whose runs a batch scheduler takes."""
 
+    scheduler_class: type[Scheduler]
     scheduler: Scheduler
     options: BatchOptions
 
     def __init__(self, options: dict[str, Any], *, scheduler_class: type[Scheduler], **hydra: Any) -> None:
         self.scheduler_class, self.options_class = scheduler_class, scheduler_class.options_class
-        super().__init__(options, **hydra)
-        if not self.options.dry_run:
-            self.scheduler.check_installed()
+        with mistakes_named(scheduler_class):
+            super().__init__(options, **hydra)
+            if not self.options.dry_run:
+                self.scheduler.check_installed()
         if self.needs_results and self.options.wait is False:
             raise OptionError(
                 f"The sweeper {self.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
                 "wait for them: leave that option out."
             )
         self.waits = self.needs_results if self.options.wait is None else self.options.wait
+        if self.waits and not self.scheduler.answers("states_command", "states"):
+            why = "hydra.launcher.wait=true" if self.options.wait else f"the sweeper {self.sweeper}"
+            raise OptionError(
+                f"Runs on {self.scheduler.title} cannot be waited for, as {why} asks: give "
+                f"{class_name(self.scheduler_class)} the methods states_command and parse_states, or do not wait."
+            )
         self._submitted: list[str] = []
 
     def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
+        with mistakes_named(self.scheduler_class):
+            return self._submit(job_overrides, first)
+
+    def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
         is_first = not self._launches
         size = check_array_options(self.scheduler, self.options, len(job_overrides), first=is_first)
         directory = self._make_directory()
@@ -66,12 +79,19 @@ class BatchSweep(Sweep):
             launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
         self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
         if self.waits:
-            return self._reported(plan.runs, wait_for(launch))
+            return self._reported(plan.runs, self._wait_for(launch))
         console.say(
             f"\nSee the {console.plural(plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
             "holds log.stdout, log.stderr and its state (info.yaml)."
         )
         return []
+
+    def _wait_for(self, launch: Launch) -> Sequence[JobReturn]:
+        try:
+            with mistakes_named(self.scheduler_class):
+                return wait_for(launch)
+        except OptionError as error:
+            raise OptionError(f"{error}\nNobody waits for the runs any more; they are submitted, and stay.") from error
 
     def _job_options(self) -> list[str]:
         return ["++hydra.callbacks.mlxp_job.keep_return=true"] if self.waits else []

@@ -18,6 +18,7 @@ MlxpError
 ├── SchedulerUnavailableError  the scheduler does not say what it knows of its jobs
 └── SubmissionError          the scheduler did not take a job
     ├── SubmissionDeferredError  not now, but it may later
+    ├── AnswerUnreadableError    it did, but nobody can read which one
     └── SubmissionUnknownError   nobody can say whether it took the job
 """
 
@@ -94,6 +95,10 @@ class SubmissionError(MlxpError):
 
 class SubmissionDeferredError(SubmissionError):
     """The scheduler cannot take a job now, and may later."""
+
+
+class AnswerUnreadableError(SubmissionError):
+    """The scheduler took a job, as far as one sees, and its class cannot read from the answer which one."""
 
 
 class SubmissionUnknownError(SubmissionError):

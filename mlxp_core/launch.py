@@ -23,6 +23,7 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.commands import Answer
 from mlxp_core.errors import (
+    AnswerUnreadableError,
     LaunchInterruptedError,
     MlxpError,
     RunDirectoryError,
@@ -200,16 +201,22 @@ class Launch:
         lines = [str(error) or "Interrupted."]
         missing, total = self.missing, len(self.plan.runs)
         submitted = total - len(missing)
-        may_pass = isinstance(error, (SubmissionDeferredError, SubmissionUnknownError, KeyboardInterrupt))
-        begun = any(request.answer.exists() for request in self.requests)
+        in_doubt = (AnswerUnreadableError, SubmissionUnknownError)
+        may_pass = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
+        begun = any(request.answer.exists() or request.refusal.exists() for request in self.requests)
         if not submitted and not (begun and may_pass):
             self.take_back()
             lines.append("Nothing was submitted.")
         else:
             if submitted:
                 lines.append(f"{submitted} of {console.count(self.plan.runs, 'run')} submitted; these stay.")
-            if missing:
-                continued = shlex.join(["mlxp", "resume", label(self.directory.parent, self.plan.started_in)])
+            continued = shlex.join(["mlxp", "resume", label(self.directory.parent, self.plan.started_in)])
+            if missing and isinstance(error, in_doubt):
+                doubtful = next(request for place, request in enumerate(self.requests) if place not in self.job_ids)
+                missing = missing[len(doubtful.runs) :]
+                rest = f" Not submitted: {labels(missing)}." if missing else ""
+                lines.append(f"Perhaps submitted: {labels(doubtful.runs)}.{rest} To go on: {continued}")
+            elif missing:
                 lines.append(f"Not submitted: {labels(missing)}. To submit them: {continued}")
         kind = LaunchInterruptedError if isinstance(error, KeyboardInterrupt) else SubmissionError
         return kind("\n".join(lines))

@@ -13,6 +13,7 @@ from mlxp_core.options import BatchOptions
 from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import cannot_write, write_whole
 from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.schedulers.mistakes import class_name
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Request:
     def answer(self) -> Path:
         """What the submission command said; not there before it was called."""
         return self.directory / "answer.txt"
+
+    @property
+    def refusal(self) -> Path:
+        """What it said when it refused, of a scheduler that cannot be asked whether it did."""
+        return self.directory / "refusal.txt"
 
     @property
     def tasks(self) -> int | None:
@@ -136,6 +142,11 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
                 "hydra.launcher.array_parallelism."
             )
         return 1
+    if options.array_parallelism is not None and not scheduler.answers("after_arguments"):
+        raise OptionError(
+            f"hydra.launcher.array_parallelism cannot hold on {scheduler.title}: {class_name(type(scheduler))} has no "
+            "method after_arguments, which lets one request wait for another. Leave the option out."
+        )
     limit = None
     if not options.dry_run and runs > options.runs_per_job:
         limit = scheduler.ask_max_array_size()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 from mlxp_core import console
-from mlxp_core.errors import LaunchRecordError, RunDirectoryError
+from mlxp_core.errors import RunDirectoryError, SchedulerUnavailableError
 from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.launch import RECORD, Launch
 from mlxp_core.options import read_options
@@ -16,7 +17,9 @@ from mlxp_core.plan import Plan, labels
 from mlxp_core.requests import Request
 from mlxp_core.run_info import RunStatus, read_info
 from mlxp_core.schedulers.base import Scheduler
-from mlxp_core.submitting import find_request
+from mlxp_core.schedulers.loading import load_scheduler
+from mlxp_core.schedulers.mistakes import mistakes_named
+from mlxp_core.submitting import cannot_look, find_request
 
 # Where launches are below a directory: that of numbered runs, a sweep's own, Hydra's multirun/<day>/<time>, a day's
 _PLACES = ("sweeps/*/launch-*", "launch-*", "*/launch-*", "*/*/launch-*")
@@ -62,16 +65,18 @@ def _launches(directory: Path) -> Iterator[Launch]:
 
 
 def _scheduler(plan: Plan) -> Scheduler:
-    module, _, name = plan.scheduler.rpartition(".")
-    try:
-        kind: type[Scheduler] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise LaunchRecordError(f"The scheduler {plan.scheduler} cannot be imported: {error}.") from error
-    return kind(read_options(kind.options_class, plan.options))
+    """The scheduler of a launch; a class of the user's is found where the application finds its own modules."""
+    cwd = plan.app.cwd
+    places = [Path(plan.main_file).parent] if plan.main_file else []
+    places += [cwd / place for place in plan.app.environment.get("PYTHONPATH", "").split(os.pathsep) if place]
+    sys.path[:0] = [str(place) for place in (*places, cwd) if str(place) not in sys.path]
+    kind = load_scheduler(plan.scheduler)
+    with mistakes_named(kind):
+        return kind(read_options(kind.options_class, plan.options))
 
 
 def _resume(launch: Launch) -> int:
-    with launch.locked() as lock:
+    with launch.locked() as lock, mistakes_named(type(launch.scheduler)):
         recorded = _recorded(launch.directory.parent / RECORD)
         for place, request in enumerate(launch.requests):
             job_ids = _job_ids(launch.scheduler, request)
@@ -94,9 +99,10 @@ def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
     if not request.answer.exists():
         return []
     answer = request.answer.read_text(encoding="utf-8", errors="replace")
-    job_ids = scheduler.parse_job_ids(answer, request.tasks)
+    job_ids = scheduler.job_ids(answer, request.tasks)
+    can_look = scheduler.answers("find")
     if len(job_ids) != (request.tasks or 1):  # it was cut off, or was no answer
-        job_ids = find_request(scheduler, request)
+        job_ids = find_request(scheduler, request) if can_look else []
     if job_ids:
         return job_ids
     # A scheduler forgets jobs that ended (SLURM without accounts after minutes); a run that started remembers
@@ -104,6 +110,11 @@ def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
     if any(info.get("status", RunStatus.STARTING) != RunStatus.STARTING for info in infos):
         of_jobs = infos[:: request.array.runs_per_job if request.array else 1]
         return [info.get("scheduler", {}).get("scheduler_job_id") or "unknown" for info in of_jobs]
+    if not can_look:
+        raise SchedulerUnavailableError(
+            f"{request.answer} names no job, and {labels(request.runs)} may be submitted all the same. "
+            f"{cannot_look(scheduler, request)}"
+        )
     return []
 
 

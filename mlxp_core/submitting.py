@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlxp_core import console
 from mlxp_core.commands import Answer
 from mlxp_core.errors import (
+    AnswerUnreadableError,
     CommandTimeoutError,
     SchedulerUnavailableError,
     SubmissionDeferredError,
@@ -17,9 +18,11 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
+from mlxp_core.plan import labels
 from mlxp_core.requests import Request
 from mlxp_core.run_directory import cannot_write
 from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.schedulers.mistakes import class_name
 
 if TYPE_CHECKING:
     import tenacity
@@ -52,8 +55,10 @@ def submit_persistently(
     Raises:
         SubmissionDeferredError: it was refused until the end.
         SubmissionError: it was refused for good.
+        AnswerUnreadableError: the scheduler took it, as far as one sees, and nobody can read which jobs it made.
         SubmissionUnknownError: nobody can say whether the scheduler has it.
     """
+    can_look = scheduler.answers("find")
     limit = max(scheduler.answer_timeout_s, retry_min * 60)
     uncertain = False
 
@@ -87,6 +92,9 @@ def submit_persistently(
                 uncertain = not request.answer.stat().st_size
                 if uncertain:  # the disk was full, or the command was killed
                     raise SubmissionUnknownError(f"The answer of {scheduler.title} is lost.") from error
+                if not can_look and not isinstance(error, AnswerUnreadableError):
+                    # A later process could not tell it from an answer that was cut off
+                    request.answer.rename(request.refusal)
                 raise
             except OSError as error:
                 uncertain = False
@@ -98,17 +106,27 @@ def submit_persistently(
             note(job_ids)
             return answer
 
-    passing = (SubmissionDeferredError, SubmissionUnknownError, SchedulerUnavailableError)
+    passing: list[type[Exception]] = [SubmissionDeferredError]
+    if can_look:
+        passing += [SubmissionUnknownError, SchedulerUnavailableError]
     try:
         return _retrying(retry_min, *passing)(attempt)
-    except SchedulerUnavailableError as error:
-        raise SubmissionUnknownError(str(error)) from error
+    except (SchedulerUnavailableError, SubmissionUnknownError) as error:
+        reason = str(error)
     except KeyboardInterrupt:
-        if uncertain:
-            raise SubmissionUnknownError(
-                f"Interrupted. {scheduler.title} may have taken the last request all the same."
-            ) from None
-        raise
+        if not uncertain:
+            raise
+        reason = f"Interrupted. {scheduler.title} may have taken the last request all the same."
+    raise SubmissionUnknownError(reason if can_look else f"{reason}\n{cannot_look(scheduler, request)}")
+
+
+def cannot_look(scheduler: Scheduler, request: Request) -> str:
+    """What to do about a request that was perhaps submitted to a scheduler that cannot be asked."""
+    return (
+        f"{scheduler.title} cannot be asked, because {class_name(type(scheduler))} has no method find. Look with "
+        f"'{scheduler.list_command}': if it has a job of {labels(request.runs)}, let that one run; if not, remove "
+        f"{request.answer}, and 'mlxp resume' submits it."
+    )
 
 
 def find_request(scheduler: Scheduler, request: Request) -> list[str]:

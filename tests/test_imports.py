@@ -43,6 +43,7 @@ LAYERS = [
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
     {"mlxp_core.schedulers.base"},
     {"mlxp_core.schedulers.batch_system"},
+    {"mlxp_core.schedulers.mistakes"},
     {"mlxp_core.array_script"},
     {"mlxp_core.job_script", "mlxp_core.run_info", "mlxp_core.versioning.version"},
     {"mlxp_core.schemas", "mlxp_core.settings"},

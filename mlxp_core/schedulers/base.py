@@ -11,6 +11,7 @@ from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import BatchOptions, lines_of
 from mlxp_core.schedulers.batch_system import BatchSystem
+from mlxp_core.schedulers.mistakes import class_name
 
 
 class Scheduler(BatchSystem):
@@ -102,7 +103,17 @@ class Scheduler(BatchSystem):
 
     def all_directives(self, job: Job) -> list[str]:
         """The directives of a job and, last, those of the user's `option_cmd`, without prefix."""
-        return [*self.directives(job), *lines_of("option_cmd", self.options.option_cmd)]
+        return [*self._own("directives", self.directives(job)), *lines_of("option_cmd", self.options.option_cmd)]
+
+    def _own(self, method: str, directives: list[str]) -> list[str]:
+        """The directives that a method of this class gave, if they can be such."""
+        is_list = isinstance(directives, list) and all(isinstance(line, str) for line in directives)
+        if not is_list or any(line.startswith("#") for line in directives):
+            raise OptionError(
+                f"{class_name(type(self))}.{method} must give a list of directives without {self.directive_prefix}, "
+                f"not {directives!r}."
+            )
+        return directives
 
     def array_directives(self, array: Array) -> list[str]:
         """The directives of an array, without prefix; asked of schedulers that have an `array_index`."""
@@ -126,7 +137,8 @@ class Scheduler(BatchSystem):
 
     def array_script(self, array: Array) -> str:
         """The text of the script of an array."""
-        own = [*self.array_directives(array), *lines_of("option_cmd", self.options.option_cmd)]
+        own = self._own("array_directives", self.array_directives(array))
+        own = [*own, *lines_of("option_cmd", self.options.option_cmd)]
         return array_script(
             array,
             self.options.shell,

@@ -13,15 +13,18 @@ from typing import ClassVar
 
 from mlxp_core.commands import Answer, run_command, run_recorded
 from mlxp_core.errors import (
+    AnswerUnreadableError,
     CommandError,
     CommandNotFoundError,
     CommandTimeoutError,
+    OptionError,
     SchedulerUnavailableError,
     SubmissionDeferredError,
     SubmissionError,
     SubmissionUnknownError,
 )
 from mlxp_core.job_state import JobState
+from mlxp_core.schedulers.mistakes import class_name, mistakes_named
 
 
 class BatchSystem(ABC):
@@ -38,6 +41,11 @@ class BatchSystem(ABC):
     passing_pattern: ClassVar[str] = r"(?!)"
     # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
     answer_timeout_s: ClassVar[float] = 60
+
+    @classmethod
+    def answers(cls, *methods: str) -> bool:
+        """Whether this class answers one of these optional questions itself."""
+        return any(getattr(cls, method) is not getattr(BatchSystem, method) for method in methods)
 
     def check_installed(self) -> None:
         """Make sure that jobs can be submitted from this machine.
@@ -68,13 +76,26 @@ class BatchSystem(ABC):
         }
 
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """The job ids in the output of the submission command, in the order of the tasks; none when it was refused.
+        """The job ids in the output of the submission command, in the order of the tasks; none where it names none.
 
         Args:
             output: what the command printed.
             tasks: how many tasks the array has; None for a single job.
         """
-        return re.findall(self.job_id_pattern, output, re.MULTILINE)
+        found = [job_id for job_id in re.findall(self.job_id_pattern, output, re.MULTILINE) if job_id]
+        return found[:1] if tasks is None else found
+
+    def job_ids(self, output: str, tasks: int | None) -> list[str]:
+        """What `parse_job_ids` finds.
+
+        Raises:
+            OptionError: the class finds something else, or fails.
+        """
+        with mistakes_named(type(self)):
+            found = self.parse_job_ids(output, tasks)
+        if not isinstance(found, list) or not all(isinstance(job_id, str) and job_id for job_id in found):
+            raise OptionError(f"{class_name(type(self))}.parse_job_ids must give a list of job ids, not {found!r}.")
+        return found
 
     def submit(
         self,
@@ -100,18 +121,29 @@ class BatchSystem(ABC):
         Raises:
             SubmissionDeferredError: the scheduler cannot take it now.
             SubmissionError: it refused; its own words are in the message.
+            AnswerUnreadableError: it took it, as far as one sees, and this class finds no job ids in its answer.
             SubmissionUnknownError: it did not answer, and may have taken it, or take it later.
         """
-        argv = [*self.submit_command, *(self.after_arguments(after) if after else []), self.script_argument(script)]
-        environment = self.submission_environment()
+        with mistakes_named(type(self)):
+            argv = [*self.submit_command, *(self.after_arguments(after) if after else []), self.script_argument(script)]
+            environment = self.submission_environment()
+        if not all(isinstance(word, str) for word in argv):
+            raise OptionError(f"{class_name(type(self))} must give the words of a command as texts, not {argv!r}.")
         try:
             said = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
         except CommandTimeoutError as error:
             raise self._unknown(str(error)) from None
-        if job_ids := self.parse_job_ids(said.stdout, tasks):
+        try:
+            job_ids = self.job_ids(said.stdout, tasks)
+        except OptionError as error:
+            raise self._unreadable(str(error), said) from error
+        if len(job_ids) == (tasks or 1):
             return job_ids, said
-        if re.search(self.unknown_pattern, said.text):
-            raise self._unknown(said.text)
+        if said.exit_status < 0 or re.search(self.unknown_pattern, said.text):
+            raise self._unknown(said.text or f"'{self.submit_command[0]}' was killed.")
+        if job_ids or said.exit_status == 0:
+            found = f"finds {len(job_ids)} of {tasks or 1} job ids by its job_id_pattern {self.job_id_pattern!r}"
+            raise self._unreadable(f"The scheduler's class {class_name(type(self))} {found}.", said)
         kind = SubmissionDeferredError if re.search(self.passing_pattern, said.text) else SubmissionError
         raise kind(
             f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
@@ -120,6 +152,13 @@ class BatchSystem(ABC):
 
     def _unknown(self, reason: str) -> SubmissionUnknownError:
         return SubmissionUnknownError(f"{reason}\n{self.title} may have taken the request all the same.")
+
+    def _unreadable(self, reason: str, said: Answer) -> AnswerUnreadableError:
+        return AnswerUnreadableError(
+            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {said.exit_status} and said:\n"
+            f"{said.text or '(nothing)'}\n"
+            f"{self.title} may well have taken the request, so it is not made again. Correct the class, and go on."
+        )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
         """The ids of the jobs that run a script, in the order of the tasks; none when the scheduler has none.
@@ -143,7 +182,11 @@ class BatchSystem(ABC):
         Raises:
             SchedulerUnavailableError: the scheduler does not say.
         """
-        return self.parse_states(self._ask(self.states_command(job_ids)))
+        states = self.parse_states(self._ask(self.states_command(job_ids)))
+        if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
+            name = f"{class_name(type(self))}.parse_states"
+            raise OptionError(f"{name} must give a dict of a JobState for each job id, not {states!r}.")
+        return states
 
     def ask_max_array_size(self) -> int | None:
         """How many tasks an array may have at the most; None where there is no limit."""
