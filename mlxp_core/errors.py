@@ -9,6 +9,7 @@ MlxpError
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
 ├── RunFailedError           a run ended without a result
 ├── LaunchRecordError        the record of a launch is damaged, or of another kind
+├── SelectionError           what the user named is no run
 ├── GitError                 git could not do what it was asked, or the repository is in no state for it
 ├── NoAnswerError            a question to the user got no answer
 ├── SafeCopyError            the copy of the code cannot be made
@@ -59,6 +60,10 @@ class RunFailedError(MlxpError):
 
 class LaunchRecordError(MlxpError):
     """The record of a launch is damaged, or of another kind than this version knows."""
+
+
+class SelectionError(MlxpError):
+    """What the user named is no run, or several."""
 
 
 class GitError(MlxpError):

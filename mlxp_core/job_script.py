@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mlxp_core.app_command import AppCommand
 from mlxp_core.options import LauncherOptions, lines_of
 from mlxp_core.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from mlxp_core.app_command import AppCommand
 
 # Set in every script, for the run and all that it starts: a run must not launch runs.
 RUN_MARKER = "MLXP_RUN_DIR"

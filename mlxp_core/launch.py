@@ -31,6 +31,7 @@ from mlxp_core.errors import (
     SubmissionError,
     SubmissionUnknownError,
 )
+from mlxp_core.launch_records import RECORD as RECORD
 from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.requests import Request, requests_of, write_request
 from mlxp_core.run_directory import cannot_write, read_if_there
@@ -38,8 +39,6 @@ from mlxp_core.run_files import RunFiles
 from mlxp_core.run_info import now
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.submitting import submit_persistently
-
-RECORD = "submissions.jsonl"
 
 
 class Launch:

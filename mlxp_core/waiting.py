@@ -16,17 +16,11 @@ from mlxp_core.launch import Launch
 from mlxp_core.plan import Run
 from mlxp_core.results import failed_result, read_result
 from mlxp_core.run_info import RunStatus, read_info
+from mlxp_core.verdict import Basis, completed, judge_job
 
 # How long after the end of its job a run's last words may take to be seen here: NFS keeps what it knows of a file for
 # up to a minute (nfs(5), acregmax)
 _GRACE_S = 60
-_HINTS = {
-    "TIMEOUT": ": its time was over. Raise hydra.launcher.timeout_min",
-    "OUT_OF_MEMORY": ": it used more memory than it asked for. Raise hydra.launcher.mem_gb",
-    "CANCELLED": ": somebody cancelled it",
-    "NODE_FAIL": ": its node failed",
-    "PREEMPTED": ": another job took its place",
-}
 
 
 def wait_for(launch: Launch) -> list[JobReturn]:
@@ -41,7 +35,7 @@ def wait_for(launch: Launch) -> list[JobReturn]:
     scheduler = launch.scheduler
     runs = launch.plan.runs
     waiting = {
-        index: _Watched(run, job_id, scheduler.title)
+        index: _Watched(run, job_id, scheduler.title, shares_job=scheduler.options.runs_per_job > 1)
         for index, (run, job_id) in enumerate(zip(runs, launch.run_job_ids(), strict=True))
     }
     results: dict[int, JobReturn] = {}
@@ -80,11 +74,12 @@ def wait_for(launch: Launch) -> list[JobReturn]:
 class _Watched:
     """One run that is waited for."""
 
-    def __init__(self, run: Run, job_id: str, title: str) -> None:
+    def __init__(self, run: Run, job_id: str, title: str, *, shares_job: bool) -> None:
         self.run = run
         self.job_id = job_id
         self.state = "PENDING"
         self._title = title
+        self._shares_job = shares_job
         self._seen: tuple[int, ...] = ()
         self._info: dict[str, Any] = {}
         self._over_since: float | None = None
@@ -101,15 +96,16 @@ class _Watched:
             if not state.has_started:
                 return None
         self._read()
-        if self._info.get("exit_status") == 0 and self._info.get("status") == RunStatus.COMPLETE:
-            return read_result(self.run.directory, 0, self.run.overrides)
-        if states is None or (state is not None and not state.is_final):
+        verdict = judge_job(
+            self._info, state, answered=states is not None, title=self._title, shares_job=self._shares_job
+        )
+        if verdict.basis is Basis.RECORD and verdict.is_over and (completed(self._info) or states is not None):
+            return read_result(self.run.directory, self._info.get("exit_status", 0), self.run.overrides)
+        if states is None or not verdict.is_over:
             self._over_since = None
             return None
-        if state is not None and state.was_killed:
-            return self._failed(f"{state.name}{_HINTS.get(state.name, '')}")
-        if "exit_status" in self._info:
-            return read_result(self.run.directory, self._info["exit_status"], self.run.overrides)
+        if verdict.basis is Basis.SCHEDULER:
+            return self._failed(f"{verdict.status}: {verdict.reason}" if verdict.reason else verdict.status)
         self._over_since = self._over_since or time.monotonic()
         if time.monotonic() - self._over_since < _GRACE_S and self.run.directory.path.exists():
             return None
@@ -118,10 +114,7 @@ class _Watched:
         if state is None and self._info.get("status") == RunStatus.STARTING:
             # SLURM drops a task that is cancelled while it waits from its array, and keeps no word of it
             return self._failed(f"{self._title} has its job no more, which never started: it was cancelled meanwhile")
-        if state is None:
-            return self._failed(f"{self._title} does not know its job any more, and the run left no end")
-        reason = f" ({state.reason})" if state.reason else ""
-        return self._failed(f"{state.name}{reason}, and the run left no end: it did not start, or was killed")
+        return self._failed(verdict.reason if state is None else f"{state.name}, and {verdict.reason}")
 
     def _read(self) -> None:
         """Read the run's record, if it is another than the last time."""

@@ -18,6 +18,10 @@ LAYERS = [
     {"mlxp_core.project_sweep", "mlxp_core.cli"},
     {"mlxp_core.batch_sweep", "mlxp_core.local_sweep"},
     {"mlxp_core.sweep", "mlxp_core.waiting", "mlxp_core.resume"},
+    {"mlxp_core.selection", "mlxp_core.run_states"},
+    {"mlxp_core.job_memory"},
+    {"mlxp_core.runs", "mlxp_core.verdict"},
+    {"mlxp_core.run_search"},
     {"mlxp_core.launch", "mlxp_core.sweep_checks"},
     {"mlxp_core.submitting"},
     {"mlxp_core.requests"},
@@ -36,6 +40,7 @@ LAYERS = [
     {"mlxp_core.versioning.git_command"},
     {"mlxp_core.results", "mlxp_core.run_files"},
     {"mlxp_core.plan"},
+    {"mlxp_core.launch_records", "mlxp_core.file_cache"},
     {"mlxp_core.composition"},
     {"mlxp_core.config_nodes"},
     {"mlxp_core.schedulers"},
@@ -50,6 +55,7 @@ LAYERS = [
     {"mlxp_core.app_command", "mlxp_core.run_directory", "mlxp_core.commands", "mlxp_core.options"},
     {"mlxp_core.questions"},
     {"mlxp_core.errors", "mlxp_core.console", "mlxp_core.overrides", "mlxp_core.interrupts", "mlxp_core.job_state"},
+    {"mlxp_core.block_yaml", "mlxp_core.processes"},
     {"mlxp_core.lazy_schema"},
 ]
 KNOW_HYDRA = {

@@ -1,0 +1,91 @@
+"""What files held when they were read last, so that those that did not change are not read again."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlxp_core.errors import RunDirectoryError
+from mlxp_core.run_directory import write_whole
+
+_NAME = ".mlxp-cache.json"
+_FORMAT = 1
+# A file so young may change again within the same tick of its file system's clock
+_YOUNG_NS = 2_000_000_000
+
+
+class FileCache:
+    """Values read from files below a directory, kept in one file there.
+
+    It is a convenience: damaged, or in a directory that cannot be written, it is as good as none. It appears whole, and
+    of two processes at once the later one's stays.
+
+    Args:
+        directory: absolute; the files below it are remembered.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / _NAME
+        self._prefix = len(str(directory)) + 1
+        self._known = self._read()
+        self._saved = dict(self._known)
+        self._used: dict[str, list[Any]] = {}
+
+    def read(self, path: str, parse: Callable[[bytes], Any]) -> Any:
+        """What `parse` makes of a file; a plain value, which is not to be changed.
+
+        Args:
+            path: below the directory.
+            parse: of the whole file; what it raises goes on.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self.get(path, os.stat(path), lambda: parse(_bytes(path)))
+
+    def get(self, path: str, stat: os.stat_result, make: Callable[[], Any]) -> Any:
+        """What `make` returns for a file of these properties, or what it returned for them before."""
+        mark = [stat.st_mtime_ns, stat.st_size, stat.st_ino]
+        name = path[self._prefix :]
+        entry = self._known.get(name)
+        if entry is None or entry[0] != mark:
+            entry = [mark, make()]
+            if time.time_ns() - stat.st_mtime_ns < _YOUNG_NS:
+                return entry[1]
+            self._known[name] = entry
+        self._used[name] = entry
+        return entry[1]
+
+    def save(self) -> None:
+        """Keep for the next time what was read this time, if it is more or other than before."""
+        if self._used == self._saved:
+            return
+        try:
+            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self._used}))
+        except (RunDirectoryError, TypeError, ValueError):  # another user's, a full disk, a date in a record
+            return
+        self._saved = dict(self._used)
+
+    def _read(self) -> dict[str, list[Any]]:
+        try:
+            kept = json.loads(self._file.read_bytes())
+            if kept["format"] != _FORMAT:
+                return {}
+            return {name: [list(mark), value] for name, (mark, value) in kept["files"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+
+def _bytes(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        chunks = []
+        while chunk := os.read(descriptor, 65536):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)

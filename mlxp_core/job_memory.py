@@ -1,0 +1,36 @@
+"""How jobs ended, kept in the record of their sweep: schedulers forget it, and a run's own record does not know it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mlxp_core.job_state import JobState
+from mlxp_core.launch_records import JOB_STATES, Learned
+from mlxp_core.run_info import now
+from mlxp_core.runs import RecordedRun, seconds
+
+
+def remembered(run: RecordedRun) -> Learned | None:
+    """How the run's job ended, if that was seen once; not of an earlier start of it."""
+    learned = run.learned
+    if learned is None or run.submitted_again or learned.job_id != run.first_job_id:
+        return None
+    start, noted = seconds(run.info.get("start_time")), seconds(learned.at)
+    return learned if start is None or (noted is not None and start <= noted) else None
+
+
+def remember(seen: Sequence[tuple[RecordedRun, JobState]]) -> None:
+    """Write down how jobs ended, where that is new; the record of another user's sweep is left as it is."""
+    of_sweeps: dict[Path, list[str]] = {}
+    for run, state in seen:
+        known = remembered(run)
+        if run.submission is not None and run.first_job_id and (known is None or known.state != state.name):
+            entry = {"run": run.recorded_as, "job_id": run.first_job_id, "state": state.name, "reason": state.reason}
+            of_sweeps.setdefault(run.submission.sweep, []).append(json.dumps(entry | {"at": now()}))
+    for sweep, lines in of_sweeps.items():
+        with suppress(OSError), (sweep / JOB_STATES).open("ab", buffering=0) as file:
+            # In one piece, so that two processes do not mix their lines
+            file.write("".join(f"{line}\n" for line in lines).encode())

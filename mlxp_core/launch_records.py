@@ -1,0 +1,150 @@
+"""What launches wrote down of their runs, read for those who look at the runs: leniently, and no more than that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# In a sweep's directory: its jobs, a line a run
+RECORD = "submissions.jsonl"
+# Beside it: how jobs ended, as somebody saw it before their scheduler forgot it
+JOB_STATES = "job-states.jsonl"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run's job, as the launch noted it.
+
+    Attributes:
+        job_id: the scheduler's.
+        scheduler: the name of its class, without the module.
+        at: when it was noted, ISO 8601.
+        sweep: the directory of the sweep, which holds the note.
+    """
+
+    job_id: str
+    scheduler: str
+    at: str
+    sweep: Path
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How a run's job ended.
+
+    Attributes:
+        job_id: as it was submitted.
+        state: its last one, in SLURM's words.
+        reason: the scheduler's words for it, if it had any.
+        at: when it was seen, ISO 8601.
+    """
+
+    job_id: str
+    state: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
+class LaunchRecord:
+    """A plan on disk.
+
+    Attributes:
+        directory: the launch's own.
+        scheduler: the dotted name of the scheduler's class.
+        options: the launcher's, as plain data.
+        array_size: jobs in one request, at most.
+        runs: the directories of its runs, as they were called then, with `output_subdir`,
+            `sweep_overrides` and `place`, the position among them.
+    """
+
+    directory: Path
+    scheduler: str
+    options: Mapping[str, Any]
+    array_size: int
+    runs: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing was to be submitted."""
+        return bool(self.options.get("dry_run"))
+
+    @property
+    def shares_jobs(self) -> bool:
+        """Whether several runs are in one job."""
+        return int(self.options.get("runs_per_job") or 1) > 1
+
+    def was_asked(self, run: str) -> bool:
+        """Whether the scheduler was given the request with this run: then it may have more than was noted."""
+        place = self.runs[run]["place"] // (self.array_size * int(self.options.get("runs_per_job") or 1))
+        return (self.directory / str(place + 1) / "answer.txt").exists()
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that launches noted.
+
+    Attributes:
+        launches: the one that a run belongs to, the last one of several; by the run's directory as it was called then.
+        submissions: the last one of each run, the same way.
+        learned: how the last job of each run that somebody saw ended, the same way.
+    """
+
+    launches: Mapping[str, LaunchRecord]
+    submissions: Mapping[str, Submission]
+    learned: Mapping[str, Learned]
+
+
+def read_records(sweep_dirs: Iterable[Path]) -> Records:
+    """Read the records of sweeps, in the order in which their launches were made; what is damaged is left out."""
+    sweeps = list(dict.fromkeys(sweep_dirs))
+    launches: dict[str, LaunchRecord] = {}
+    plans = [plan for sweep in sweeps for plan in sweep.glob("launch-*/plan.json")]
+    for file in sorted(plans, key=_modified):
+        launch = _read_plan(file)
+        if launch is not None:
+            launches.update(dict.fromkeys(launch.runs, launch))
+    submissions: dict[str, Submission] = {}
+    learned: dict[str, Learned] = {}
+    for sweep in sweeps:
+        for entry in _lines(sweep / RECORD, "run", "job_id", "scheduler", "at"):
+            known = submissions.get(entry["run"])
+            if known is None or known.at <= entry["at"]:
+                submissions[entry["run"]] = Submission(entry["job_id"], entry["scheduler"], entry["at"], sweep)
+        for entry in _lines(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
+            learned[entry["run"]] = Learned(entry["job_id"], entry["state"], entry["reason"], entry["at"])
+    return Records(launches, submissions, learned)
+
+
+def _modified(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # taken back meanwhile
+        return 0
+
+
+def _read_plan(file: Path) -> LaunchRecord | None:
+    try:
+        plain = json.loads(file.read_bytes())
+        runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
+        return LaunchRecord(file.parent, plain["scheduler"], dict(plain["options"]), plain["array_size"], runs)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _lines(file: Path, *keys: str) -> Iterator[dict[str, str]]:
+    """The entries of a file with a line for each; those that a crash cut off are left out."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            if all(isinstance(entry[key], str) for key in keys):
+                yield entry
+        except (ValueError, KeyError, TypeError):
+            continue

@@ -1,0 +1,54 @@
+"""Which processes of runs are alive on this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_PROC = Path("/proc")
+# Times in records are in whole seconds
+_SLACK_S = 2
+
+
+def is_alive(process_id: int, at: float) -> bool | None:
+    """Whether the process that had this id at a moment is still there; None when this user may not know.
+
+    An id is given again after a while, so a process that started later is another one.
+
+    Args:
+        process_id: on this machine.
+        at: the moment, in seconds since the epoch.
+    """
+    try:
+        # The name, in parentheses, may hold anything; proc(5)
+        fields = (_PROC / str(process_id) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        try:
+            os.kill(process_id, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            pass
+        return None
+    state, started = fields[0], int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return state not in "ZX" and boot + started <= at + _SLACK_S
+
+
+def running_scripts() -> set[str]:
+    """The job scripts that a shell on this machine was started with, by their paths."""
+    found = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = os.fsdecode((entry / "cmdline").read_bytes()).split("\0")
+            except OSError:  # it ended, or is not for us to see
+                continue
+            for word in words[1:3]:
+                if word.endswith("script.sh"):
+                    try:
+                        found.add(str((entry / "cwd").readlink() / word))
+                    except OSError:
+                        found.add(word)
+    return found

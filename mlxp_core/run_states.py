@@ -1,0 +1,211 @@
+"""What is true of many runs: one question to each scheduler about all of its runs that their records do not settle."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from mlxp_core.errors import LaunchRecordError, MlxpError, SchedulerUnavailableError
+from mlxp_core.job_memory import remember, remembered
+from mlxp_core.job_state import JobState
+from mlxp_core.processes import is_alive, running_scripts
+from mlxp_core.run_info import RunStatus, restarted
+from mlxp_core.runs import RecordedRun, seconds
+from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.verdict import Basis, Verdict, completed, judge_job, judge_process
+
+# Long after the end of a job no scheduler starts it again (SLURM does while it has the job, MinJobAge): it is not asked
+_SETTLED_S = 24 * 3600
+# Longer than this no argument of a program may be (MAX_ARG_STRLEN is 128 KiB)
+_ASKED_AT_ONCE = 10_000
+
+
+class RunStates:
+    """Finds the verdicts on runs, again and again.
+
+    Attributes:
+        notes: what the user should know of the last time, such as that a scheduler did not answer.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._schedulers: dict[str, Scheduler | None] = {}
+        # Jobs that waited the last time: one that its scheduler does not know since then was cancelled
+        self._waited: set[str] = set()
+        self._host = socket.gethostname()
+        self._scripts: set[str] | None = None
+        self._locked: dict[Path, bool] = {}
+
+    def verdicts(self, runs: Sequence[RecordedRun]) -> list[Verdict]:
+        """What is true of each run; what is learnt of jobs is kept, as their scheduler may forget it."""
+        self.notes = []
+        self._scripts, self._locked = None, {}
+        states: dict[str, dict[str, JobState] | None] = {}
+        asked: dict[str, list[str]] = {}
+        for run in runs:
+            if run.first_job_id and run.scheduler and _is_open(run):
+                asked.setdefault(run.scheduler, []).append(run.first_job_id)
+        for name, job_ids in asked.items():
+            states[name] = self._ask(name, list(dict.fromkeys(job_ids)))
+        seen: list[tuple[RecordedRun, JobState]] = []
+        verdicts = []
+        for run in runs:
+            answer = states.get(run.scheduler or "")
+            state = self._state(run, answer)
+            if state is not None and state.is_final and state.name != "COMPLETED":
+                seen.append((run, state))
+            answered = answer is not None or not _is_open(run)
+            verdicts.append(self._verdict(run, state, answered=answered))
+        remember(seen)
+        return verdicts
+
+    def _state(self, run: RecordedRun, answer: dict[str, JobState] | None) -> JobState | None:
+        """The state of a run's job, as its scheduler says, or as it was seen before."""
+        if run.first_job_id is None:
+            return None
+        job = f"{run.scheduler} {run.first_job_id}"
+        state = None if answer is None else answer.get(run.first_job_id)
+        if state is None and (learned := remembered(run)):
+            return JobState(learned.state, run.first_job_id, learned.reason)
+        if state is None and answer is not None and job in self._waited:
+            # SLURM drops a task that is cancelled while it waits from its array, and keeps no word of it
+            return JobState("CANCELLED", run.first_job_id)
+        if state is not None and not state.has_started:
+            self._waited.add(job)
+        elif answer is not None:
+            self._waited.discard(job)
+        return state
+
+    def _verdict(self, run: RecordedRun, state: JobState | None, *, answered: bool) -> Verdict:
+        if run.problem and (run.info or not _is_unsubmitted(run)):
+            status = "DAMAGED" if "damaged" in run.problem else "UNKNOWN"
+            return Verdict(status, run.problem, True, Basis.NOBODY)
+        if run.job_id is None:
+            return self._without_job(run)
+        info = restarted(dict(run.info)) if run.submitted_again else run.info
+        shares = run.launch is not None and run.launch.shares_jobs
+        return judge_job(info, state, answered=answered, title=self._title(run.scheduler), shares_job=shares)
+
+    def _without_job(self, run: RecordedRun) -> Verdict:
+        if _is_unsubmitted(run):
+            assert run.launch is not None
+            if run.launch.dry_run:
+                return Verdict("NOT_SUBMITTED", "it was a dry run", True, Basis.NOBODY)
+            launch = run.launch.directory
+            if launch not in self._locked:
+                self._locked[launch] = _is_locked(launch)
+            if self._locked[launch]:
+                return Verdict("NOT_SUBMITTED", "its launch is submitting it", False, Basis.NOBODY)
+            resume = f"'mlxp resume {launch.parent}'"
+            if run.launch.was_asked(run.recorded_as):
+                reason = f"its launch was broken off meanwhile; {resume} finds out whether it was submitted"
+                return Verdict("UNKNOWN", reason, True, Basis.NOBODY)
+            reason = f"its launch was broken off; {resume} submits it"
+            return Verdict("NOT_SUBMITTED", reason, True, Basis.NOBODY)
+        return judge_process(run.info, self._is_alive(run))
+
+    def _is_alive(self, run: RecordedRun) -> bool | None:
+        info = run.info
+        if info.get("status") not in (RunStatus.STARTING, RunStatus.RUNNING):
+            return None
+        process_id, start = info.get("process_id"), seconds(info.get("start_time"))
+        if info.get("hostname") not in (None, self._host):
+            return None
+        if isinstance(process_id, int):
+            try:
+                moment = start if start is not None else run.directory.info.stat().st_mtime
+            except OSError:
+                return None
+            alive = is_alive(process_id, moment)
+            if alive is not False:
+                return alive
+        # Its script may be about to start it, or to note its end
+        if self._scripts is None:
+            self._scripts = running_scripts()
+        if str(run.directory.script) in self._scripts:
+            return True
+        return False if isinstance(process_id, int) else None
+
+    def _ask(self, name: str, job_ids: Sequence[str]) -> dict[str, JobState] | None:
+        """The states of a scheduler's jobs; None when it does not say."""
+        scheduler = self._scheduler(name)
+        if scheduler is None:
+            return None
+        if type(scheduler).states is Scheduler.states and not scheduler.states_command(job_ids):
+            self.notes.append(f"{scheduler.title} cannot be asked: its runs are shown as their directories say.")
+            return None
+        found: dict[str, JobState] = {}
+        try:
+            for start in range(0, len(job_ids), _ASKED_AT_ONCE):
+                found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
+        except SchedulerUnavailableError as error:
+            self.notes.append(f"{error}\nIts runs are shown as their directories say.")
+            return None
+        except (ValueError, LookupError, TypeError) as error:
+            self.notes.append(
+                f"The answer of {scheduler.title} cannot be read ({error!r}): its runs are shown as their directories "
+                "say."
+            )
+            return None
+        # One that was started again under another id may be known by that one alone
+        return {state.job_id: state for state in found.values()} | found
+
+    def _title(self, name: str | None) -> str:
+        scheduler = self._scheduler(name) if name else None
+        return scheduler.title if scheduler else (name or "its scheduler").rpartition(".")[2]
+
+    def _scheduler(self, name: str) -> Scheduler | None:
+        if name not in self._schedulers:
+            try:
+                self._schedulers[name] = load_scheduler(name)
+            except MlxpError as error:
+                self._schedulers[name] = None
+                self.notes.append(f"{error} Its runs are shown as their directories say.")
+        return self._schedulers[name]
+
+
+def load_scheduler(name: str) -> Scheduler:
+    """A scheduler to be asked, by the name of its class, dotted or one of ours.
+
+    Raises:
+        LaunchRecordError: there is none.
+        OptionError: it needs options.
+    """
+    module, _, kind_name = name.rpartition(".")
+    try:
+        kind: type[Scheduler] = getattr(import_module(module or "mlxp_core.schedulers"), kind_name)
+        return kind(kind.options_class())
+    except (ImportError, AttributeError, TypeError) as error:
+        raise LaunchRecordError(f"The scheduler {name} cannot be imported: {error}.") from error
+
+
+def _is_open(run: RecordedRun) -> bool:
+    """Whether the scheduler has to be asked about a run."""
+    if run.submitted_again:
+        return True
+    if completed(run.info):
+        return False
+    learned = remembered(run)
+    noted = seconds(learned.at) if learned else None
+    return noted is None or time.time() - noted < _SETTLED_S
+
+
+def _is_unsubmitted(run: RecordedRun) -> bool:
+    return run.launch is not None and run.job_id is None and not run.info.get("start_time")
+
+
+def _is_locked(launch: Path) -> bool:
+    """Whether a launch is being submitted now."""
+    try:
+        with (launch / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    except OSError:  # no lock, or a file system without locks
+        pass
+    return False

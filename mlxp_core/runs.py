@@ -1,0 +1,164 @@
+"""The runs in a directory, as their own files describe them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlxp_core.block_yaml import load_yaml
+from mlxp_core.errors import RunDirectoryError
+from mlxp_core.file_cache import FileCache
+from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission, read_records
+from mlxp_core.run_directory import RunDirectory
+from mlxp_core.run_search import SUBDIRS, find_runs, sweeps_above
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One run on disk.
+
+    Attributes:
+        directory: its own.
+        name: its number, or its directory as seen from the one that was asked about.
+        info: its record (info.yaml); empty when it has none, or a damaged one.
+        overrides: those that make it this run.
+        launch: the launch that it belongs to, if there is one.
+        submission: its job, as its launch noted it.
+        learned: how its last job ended, if that was seen once.
+        problem: what is wrong with its record; empty when nothing is.
+    """
+
+    directory: RunDirectory
+    name: str
+    info: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    launch: LaunchRecord | None
+    submission: Submission | None
+    learned: Learned | None = None
+    problem: str = ""
+
+    @property
+    def recorded_as(self) -> str:
+        """Its directory as it was called when it was launched: the name by which records speak of it."""
+        return str(self.info.get("log_dir") or self.directory.path)
+
+    @property
+    def scheduler(self) -> str | None:
+        """The name of its scheduler's class, dotted where that is known; None for a run without one."""
+        if self.launch is not None:
+            return self.launch.scheduler
+        name = (self.info.get("scheduler") or {}).get("name")
+        return str(name) if name else self.submission.scheduler if self.submission else None
+
+    @property
+    def job_id(self) -> str | None:
+        """Its job, the one that its scheduler made last of it; None for a run without one."""
+        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        if self.submitted_again or (self.submission and not self.info.get("start_time")):
+            return self.submission.job_id if self.submission else None
+        return str(own) if own else None
+
+    @property
+    def submitted_again(self) -> bool:
+        """Whether it was submitted after its record was started: then that is an earlier start's."""
+        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        if self.submission is None or own == self.submission.job_id:
+            return False
+        start, noted = seconds(self.info.get("start_time")), seconds(self.submission.at)
+        return start is not None and noted is not None and noted >= start
+
+    @property
+    def first_job_id(self) -> str | None:
+        """The job as it was submitted, by which a scheduler is asked that makes a new one when it starts it again."""
+        return self.submission.job_id if self.submission and self.job_id else self.job_id
+
+
+class RunReader:
+    """Reads the runs of one directory, again and again; what did not change is not read again.
+
+    Args:
+        directory: of numbered runs, of a sweep, of sweeps, or of one run.
+
+    Raises:
+        RunDirectoryError: there is no such directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        if not self.directory.is_dir():
+            raise RunDirectoryError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
+        self.cache = FileCache(self.directory)
+
+    def read(self) -> list[RecordedRun]:
+        """All runs, in the order of their numbers.
+
+        Raises:
+            RunDirectoryError: there are none, or the directory cannot be read.
+        """
+        found = find_runs(self.directory)
+        if not found.runs:
+            raise RunDirectoryError(
+                f"There are no runs in {self.directory}: name a directory of numbered runs (./logs), of a sweep "
+                "(multirun/<day>/<time>), or of one run."
+            )
+        records = read_records(found.sweeps)
+        runs = [self._read(path, records) for path in found.runs]
+        return [run for run in runs if run is not None]
+
+    def read_some(self, paths: Sequence[Path]) -> list[RecordedRun]:
+        """The runs in these directories alone."""
+        sweeps = {sweep: None for path in paths for sweep in sweeps_above(str(path))}
+        records = read_records(sweeps)
+        return [run for path in paths if (run := self._read(str(path), records)) is not None]
+
+    def _read(self, path: str, records: Records) -> RecordedRun | None:
+        info: Any = {}
+        subdir, problem = "", ""
+        for subdir in SUBDIRS:
+            file = f"{path}/{subdir}/info.yaml" if subdir else f"{path}/info.yaml"
+            try:
+                info = self.cache.read(file, load_yaml) or {}
+                break
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                problem = f"{file} cannot be read: {error.strerror}"
+                break
+            except (yaml.YAMLError, UnicodeDecodeError):
+                problem = f"{file} is damaged"
+                break
+        else:
+            launch = records.launches.get(path)
+            subdir = str(launch.runs[path]["output_subdir"] or "") if launch else "metadata"
+            problem = f"{path} has no record (info.yaml)"
+        if not isinstance(info, dict):
+            info, problem = {}, f"{path}/{subdir}/info.yaml is damaged"
+        recorded_as = info.get("log_dir") or path
+        launch = records.launches.get(recorded_as)
+        overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else self._overrides(path, subdir)
+        above = f"{self.directory}/"
+        name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
+        directory = RunDirectory(Path(path), subdir or None)
+        submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
+        return RecordedRun(directory, name, info, tuple(overrides), launch, submission, learned, problem)
+
+    def _overrides(self, path: str, subdir: str) -> Sequence[str]:
+        try:
+            found = self.cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
+        except (OSError, yaml.YAMLError):
+            return ()
+        return [str(one) for one in found] if isinstance(found, list) else ()
+
+
+def seconds(moment: Any) -> float | None:
+    """A moment as records have it (ISO 8601 with the zone) in seconds since the epoch; None when it is none."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except (TypeError, ValueError):
+        return None

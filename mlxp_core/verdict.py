@@ -1,0 +1,133 @@
+"""What is true of a run, by its own record and what the scheduler or this machine says of it.
+
+The script of a run notes how it ended, unless the scheduler kills it without notice; the scheduler knows why a job
+ended, until it forgets it. Neither alone is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from mlxp_core.job_state import JobState
+from mlxp_core.run_info import RunStatus
+
+_HINTS = {
+    "TIMEOUT": "its time was over. Raise hydra.launcher.timeout_min",
+    "OUT_OF_MEMORY": "it used more memory than it asked for. Raise hydra.launcher.mem_gb",
+    "CANCELLED": "somebody cancelled it",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "another job took its place",
+}
+_NO_END = "the run left no end: it did not start, or was killed"
+
+
+class Basis(Enum):
+    """Whose word a verdict is."""
+
+    RECORD = "the run's own record"
+    SCHEDULER = "the scheduler's last word on its job"
+    NOBODY = "what little is left"
+
+
+class Verdict(NamedTuple):
+    """What is true of a run.
+
+    Attributes:
+        status: COMPLETE, FAILED, PENDING, RUNNING, TIMEOUT, CANCELLED, ...; UNKNOWN where nobody can know any more.
+        reason: why, in a few words, where that is not clear.
+        is_over: whether nothing will happen to it by itself any more.
+        basis: whose word it is.
+    """
+
+    status: str
+    reason: str
+    is_over: bool
+    basis: Basis
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is over and did not complete."""
+        return self.is_over and self.status != "COMPLETE"
+
+
+def completed(info: Mapping[str, Any]) -> bool:
+    """Whether a run's own record leaves no question: it completed, and its script, if it has one, saw that."""
+    has_script = (info.get("scheduler") or {}).get("name") is not None
+    return info.get("status") == RunStatus.COMPLETE and info.get("exit_status", None if has_script else 0) == 0
+
+
+def judge_job(
+    info: Mapping[str, Any], state: JobState | None, *, answered: bool, title: str, shares_job: bool = False
+) -> Verdict:
+    """The verdict on a run that a scheduler has, or had.
+
+    Args:
+        info: its record.
+        state: of its job; None when the scheduler does not know it (any more), or did not answer.
+        answered: whether the scheduler answered.
+        title: the scheduler's.
+        shares_job: whether other runs are in the same job.
+    """
+    status, exit_status = info.get("status", RunStatus.STARTING), info.get("exit_status")
+    record = Verdict(status, _error(info), True, Basis.RECORD)
+    if state is not None and not state.has_started:
+        return Verdict(state.name, state.reason, False, Basis.SCHEDULER)
+    if completed(info):
+        return record
+    if state is not None:
+        # Of runs that share a job, one that ended by itself before its job has its own end
+        by_itself = shares_job and isinstance(exit_status, int) and exit_status < 128
+        if by_itself and not (state.is_final and not state.was_killed):
+            return record
+        if not state.is_final:
+            name = status if state.name == "RUNNING" and status == RunStatus.STARTING else state.name
+            return Verdict(name, state.reason, False, Basis.SCHEDULER)
+        if state.was_killed:
+            return Verdict(state.name, _HINTS.get(state.name, ""), True, Basis.SCHEDULER)
+    if exit_status is not None:
+        return record
+    if status in (RunStatus.COMPLETE, RunStatus.FAILED):  # the run noted its end, and its script did not
+        reason = _error(info) or "its script noted no exit status"
+        return Verdict(status, reason, True, Basis.NOBODY)
+    if not answered:
+        return Verdict(status, f"as its record says; {title} does not tell", False, Basis.RECORD)
+    if state is None:
+        return Verdict("UNKNOWN", _forgotten(status, title), True, Basis.NOBODY)
+    if state.name == "COMPLETED":
+        return Verdict("UNKNOWN", "the run left no end, though its job is over", True, Basis.NOBODY)
+    return Verdict("FAILED", f"{_NO_END} ({state.reason})" if state.reason else _NO_END, True, Basis.NOBODY)
+
+
+def judge_process(info: Mapping[str, Any], is_alive: bool | None) -> Verdict:
+    """The verdict on a run that has no scheduler, or was started by hand.
+
+    Args:
+        info: its record.
+        is_alive: whether its process is; None when that cannot be told from here.
+    """
+    status = info.get("status", RunStatus.STARTING)
+    if status in (RunStatus.COMPLETE, RunStatus.FAILED):
+        return Verdict(status, _error(info), True, Basis.RECORD)
+    if is_alive:
+        return Verdict(status, "", False, Basis.RECORD)
+    process = f"process {info.get('process_id')} on {info.get('hostname')}"
+    if is_alive is None:
+        return Verdict("UNKNOWN", f"its record says {status}, and nobody can see from here its {process}", True,
+                       Basis.NOBODY)  # fmt: skip
+    return Verdict("FAILED", f"its {process} is gone and left no end: it was killed", True, Basis.NOBODY)
+
+
+def _forgotten(status: str, title: str) -> str:
+    if status == RunStatus.STARTING:
+        return f"{title} has its job no more, which never started: it was cancelled while it waited, or forgotten"
+    return f"{title} does not know its job any more, and the run left no end"
+
+
+def _error(info: Mapping[str, Any]) -> str:
+    error = info.get("error")
+    if not isinstance(error, Mapping):
+        return ""
+    kind, message = error.get("type"), str(error.get("message", ""))
+    return message if kind in ("ExitStatus", "Exit", None) else f"{kind}: {message}"
