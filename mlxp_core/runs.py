@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mlxp_core.block_yaml import load_yaml
-from mlxp_core.errors import RunDirectoryError
+from mlxp_core.errors import NoRunsError
 from mlxp_core.file_cache import FileCache
 from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission, read_records
 from mlxp_core.run_directory import RunDirectory
@@ -24,7 +25,8 @@ class RecordedRun:
     """One run on disk.
 
     Attributes:
-        directory: its own.
+        path: its directory, absolute.
+        output_subdir: where its record is in it.
         name: its number, or its directory as seen from the one that was asked about.
         info: its record (info.yaml); empty when it has none, or a damaged one.
         overrides: those that make it this run.
@@ -34,7 +36,8 @@ class RecordedRun:
         problem: what is wrong with its record; empty when nothing is.
     """
 
-    directory: RunDirectory
+    path: str
+    output_subdir: str | None
     name: str
     info: Mapping[str, Any]
     overrides: tuple[str, ...]
@@ -43,12 +46,17 @@ class RecordedRun:
     learned: Learned | None = None
     problem: str = ""
 
+    @cached_property
+    def directory(self) -> RunDirectory:
+        """Its directory, and what is in it."""
+        return RunDirectory(Path(self.path), self.output_subdir)
+
     @property
     def recorded_as(self) -> str:
         """Its directory as it was called when it was launched: the name by which records speak of it."""
-        return str(self.info.get("log_dir") or self.directory.path)
+        return str(self.info.get("log_dir") or self.path)
 
-    @property
+    @cached_property
     def scheduler(self) -> str | None:
         """The name of its scheduler's class, dotted where that is known; None for a run without one."""
         if self.launch is not None:
@@ -56,7 +64,7 @@ class RecordedRun:
         name = (self.info.get("scheduler") or {}).get("name")
         return str(name) if name else self.submission.scheduler if self.submission else None
 
-    @property
+    @cached_property
     def job_id(self) -> str | None:
         """Its job, the one that its scheduler made last of it; None for a run without one."""
         own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
@@ -64,7 +72,7 @@ class RecordedRun:
             return self.submission.job_id if self.submission else None
         return str(own) if own else None
 
-    @property
+    @cached_property
     def submitted_again(self) -> bool:
         """Whether it was submitted after its record was started: then that is an earlier start's."""
         own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
@@ -86,24 +94,25 @@ class RunReader:
         directory: of numbered runs, of a sweep, of sweeps, or of one run.
 
     Raises:
-        RunDirectoryError: there is no such directory.
+        NoRunsError: there is no such directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         if not self.directory.is_dir():
-            raise RunDirectoryError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
+            raise NoRunsError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
         self.cache = FileCache(self.directory)
 
     def read(self) -> list[RecordedRun]:
         """All runs, in the order of their numbers.
 
         Raises:
-            RunDirectoryError: there are none, or the directory cannot be read.
+            NoRunsError: there are none.
+            RunDirectoryError: the directory cannot be read.
         """
         found = find_runs(self.directory)
         if not found.runs:
-            raise RunDirectoryError(
+            raise NoRunsError(
                 f"There are no runs in {self.directory}: name a directory of numbered runs (./logs), of a sweep "
                 "(multirun/<day>/<time>), or of one run."
             )
@@ -144,9 +153,8 @@ class RunReader:
         overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else self._overrides(path, subdir)
         above = f"{self.directory}/"
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
-        directory = RunDirectory(Path(path), subdir or None)
         submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
-        return RecordedRun(directory, name, info, tuple(overrides), launch, submission, learned, problem)
+        return RecordedRun(path, subdir or None, name, info, tuple(overrides), launch, submission, learned, problem)
 
     def _overrides(self, path: str, subdir: str) -> Sequence[str]:
         try:
