@@ -17,7 +17,7 @@ from mlxp_core.errors import NoRunsError
 from mlxp_core.file_cache import FileCache
 from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission, read_records
 from mlxp_core.run_directory import RunDirectory
-from mlxp_core.run_search import SUBDIRS, find_runs, sweeps_above
+from mlxp_core.run_search import SUBDIRS, find_runs, has_record, sweeps_above
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,11 @@ class RunReader:
         self.directory = directory.absolute()
         if not self.directory.is_dir():
             raise NoRunsError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
-        self.cache = FileCache(self.directory)
+
+    @cached_property
+    def cache(self) -> FileCache:
+        """What was read before; nothing is kept in the directory of a run itself."""
+        return FileCache(None if has_record(str(self.directory)) else self.directory)
 
     def read(self) -> list[RecordedRun]:
         """All runs, in the order of their numbers.
@@ -117,22 +121,22 @@ class RunReader:
                 "(multirun/<day>/<time>), or of one run."
             )
         records = read_records(found.sweeps)
-        runs = [self._read(path, records) for path in found.runs]
-        return [run for run in runs if run is not None]
+        return [self._read(path, records, self.cache) for path in found.runs]
 
     def read_some(self, paths: Sequence[Path]) -> list[RecordedRun]:
         """The runs in these directories alone."""
         sweeps = {sweep: None for path in paths for sweep in sweeps_above(str(path))}
         records = read_records(sweeps)
-        return [run for path in paths if (run := self._read(str(path), records)) is not None]
+        cache = FileCache(None)
+        return [self._read(str(path), records, cache) for path in paths]
 
-    def _read(self, path: str, records: Records) -> RecordedRun | None:
+    def _read(self, path: str, records: Records, cache: FileCache) -> RecordedRun:
         info: Any = {}
         subdir, problem = "", ""
         for subdir in SUBDIRS:
             file = f"{path}/{subdir}/info.yaml" if subdir else f"{path}/info.yaml"
             try:
-                info = self.cache.read(file, load_yaml) or {}
+                info = cache.read(file, load_yaml) or {}
                 break
             except (FileNotFoundError, NotADirectoryError):
                 continue
@@ -150,18 +154,19 @@ class RunReader:
             info, problem = {}, f"{path}/{subdir}/info.yaml is damaged"
         recorded_as = info.get("log_dir") or path
         launch = records.launches.get(recorded_as)
-        overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else self._overrides(path, subdir)
+        overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else _overrides(path, subdir, cache)
         above = f"{self.directory}/"
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
         submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
         return RecordedRun(path, subdir or None, name, info, tuple(overrides), launch, submission, learned, problem)
 
-    def _overrides(self, path: str, subdir: str) -> Sequence[str]:
-        try:
-            found = self.cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
-        except (OSError, yaml.YAMLError):
-            return ()
-        return [str(one) for one in found] if isinstance(found, list) else ()
+
+def _overrides(path: str, subdir: str, cache: FileCache) -> Sequence[str]:
+    try:
+        found = cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
+    except (OSError, yaml.YAMLError):
+        return ()
+    return [str(one) for one in found] if isinstance(found, list) else ()
 
 
 def seconds(moment: Any) -> float | None:

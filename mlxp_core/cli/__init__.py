@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
+from mlxp_core.cli.log import log
 from mlxp_core.cli.ls import ls
+from mlxp_core.cli.show import show
+from mlxp_core.cli.watch import watch
 from mlxp_core.errors import MlxpError, WrongUseError
 
 
@@ -34,7 +37,8 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
-cli.add_command(ls)
+for command in (ls, show, log, watch):
+    cli.add_command(command)
 
 
 def main() -> None:
