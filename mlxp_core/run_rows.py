@@ -86,7 +86,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "run": lambda row: row.run.name,
     "status": lambda row: row.verdict.status,
     "reason": lambda row: row.verdict.reason or None,
-    "scheduler": lambda row: None if row.run.scheduler is None else row.run.scheduler.rpartition(".")[2],
+    "scheduler": lambda row: row.run.scheduler_title,
     "job": lambda row: row.run.job_id,
     "started": lambda row: row.run.info.get("start_time"),
     "ended": lambda row: row.run.info.get("end_time"),

@@ -19,6 +19,9 @@ from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission,
 from mlxp_core.run_directory import RunDirectory
 from mlxp_core.run_search import SUBDIRS, find_runs, has_record, sweeps_above
 
+# Runs here have ids of submitit's that mean nothing later
+LOCAL = "LocalScheduler"
+
 
 @dataclass(frozen=True)
 class RecordedRun:
@@ -64,9 +67,16 @@ class RecordedRun:
         name = (self.info.get("scheduler") or {}).get("name")
         return str(name) if name else self.submission.scheduler if self.submission else None
 
+    @property
+    def scheduler_title(self) -> str | None:
+        """Its scheduler, as short as it can be shown: SLURM, OAR, Local."""
+        return self.scheduler.rpartition(".")[2].removesuffix("Scheduler") if self.scheduler else None
+
     @cached_property
     def job_id(self) -> str | None:
-        """Its job, the one that its scheduler made last of it; None for a run without one."""
+        """Its job, the one that its scheduler made last of it; None for a run without one, also on this machine."""
+        if self.scheduler == LOCAL:
+            return None
         own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
         if self.submitted_again or (self.submission and not self.info.get("start_time")):
             return self.submission.job_id if self.submission else None

@@ -77,7 +77,7 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
     if run.job_id:
         first = run.first_job_id
         again = f", first submitted as {first}" if first != run.job_id else ""
-        yield "job", f"{run.job_id} of {(run.scheduler or 'its scheduler').rpartition('.')[2]}{again}"
+        yield "job", f"{run.job_id} of {run.scheduler_title}{again}"
     yield "code", _code(info)
     yield "overrides", " ".join(run.overrides)
     yield "settings", _settings(row)
