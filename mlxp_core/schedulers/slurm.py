@@ -142,7 +142,7 @@ class SLURMScheduler(Scheduler):
         forgotten = [job_id for job_id in job_ids if job_id not in known]
         if forgotten:
             rows = self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
-            # Tasks that started have rows of their own; the others share one, `8` or `8_[2-5]`, as long as they wait and
+            # Tasks that started have rows of their own; the others share one, `8` or `8_[2-5]`, while they wait and
             # when they are cancelled as a whole. One that is cancelled while others wait leaves it, and gets none
             arrays = set(_bases(rows))
             for job_id in forgotten:
