@@ -61,10 +61,10 @@ def _launches(directory: Path) -> Iterator[Launch]:
     for file in files:
         plan = Plan.read(file)
         if not plan.options.get("dry_run"):
-            yield Launch(file.parent, plan, _scheduler(plan))
+            yield Launch(file.parent, plan, scheduler_of(plan))
 
 
-def _scheduler(plan: Plan) -> Scheduler:
+def scheduler_of(plan: Plan) -> Scheduler:
     """The scheduler of a launch; a class of the user's is found where the application finds its own modules."""
     cwd = plan.app.cwd
     places = [Path(plan.main_file).parent] if plan.main_file else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +46,22 @@ def select_one(word: str, directory: Path) -> RecordedRun:
     if len(runs) > 1:
         raise SelectionError(f"{word} names {len(runs)} runs: name one.")
     return runs[0]
+
+
+def check_own(runs: Sequence[RecordedRun]) -> None:
+    """Refuse runs of another user.
+
+    Raises:
+        SelectionError: there is one.
+    """
+    for run in runs:
+        owner = Path(run.path).stat().st_uid
+        if owner != os.getuid():
+            try:
+                name = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                name = f"user {owner}"
+            raise SelectionError(f"{run.path} is a run of {name}: it is not yours to change. Nothing was done.")
 
 
 def _spans(word: str) -> list[tuple[int, int]] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mlxp_core.cli.cancel import cancel
 from mlxp_core.cli.log import log
 from mlxp_core.cli.ls import ls
 from mlxp_core.cli.show import show
@@ -37,7 +38,7 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
-for command in (ls, show, log, watch):
+for command in (ls, show, log, watch, cancel):
     cli.add_command(command)
 
 
