@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from mlxp_core.errors import MlxpError
@@ -16,6 +15,7 @@ from mlxp_core.run_info import RunStatus
 from mlxp_core.run_states import RunStates, load_scheduler
 from mlxp_core.runs import RecordedRun, RunReader, seconds
 from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.selection import sharing_jobs
 from mlxp_core.verdict import Verdict
 
 # How long the end of what was cancelled is waited for, and how often it is looked for
@@ -58,19 +58,11 @@ class Cancellation:
             else:
                 (self.over if verdict.is_over else self.open).append(Judged(run, verdict))
         self.notes = list(self._states.notes)
-        self.beside = self._beside()
+        beside = self._judge(sharing_jobs([run for run, _ in self.open]))
+        self.beside = [judged for judged in beside if not judged.verdict.is_over]
 
     def _judge(self, runs: Sequence[RecordedRun]) -> list[Judged]:
         return [Judged(*pair) for pair in zip(runs, self._states.verdicts(runs), strict=True)]
-
-    def _beside(self) -> list[Judged]:
-        jobs = {run.job_id for run, _ in self.open if run.launch is not None and run.launch.shares_jobs}
-        named = {run.recorded_as for run, _ in self.open}
-        launches = {run.launch.directory: run.launch for run, _ in self.open if run.launch is not None}
-        others = [Path(path) for launch in launches.values() if launch.shares_jobs for path in launch.runs]
-        others = [path for path in others if str(path) not in named and path.is_dir()]
-        found = RunReader(others[0].parent).read_some(others) if others and jobs else []
-        return [judged for judged in self._judge([run for run in found if run.job_id in jobs]) if _goes_on(judged)]
 
     def cancel(self) -> list[str]:
         """End them; what went wrong, in a sentence each."""
@@ -131,10 +123,6 @@ class Cancellation:
                 if again:
                     self._cancel_jobs(name, again)
             time.sleep(_LOOK_S)
-
-
-def _goes_on(judged: Judged) -> bool:
-    return not judged.verdict.is_over
 
 
 def _why_not(run: RecordedRun, verdict: Verdict) -> str:

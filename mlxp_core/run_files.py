@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.job_script import Job
 from mlxp_core.plan import Plan, Run
@@ -29,7 +30,7 @@ class RunFiles:
         self._plan = plan
         self._scheduler = scheduler
         self._script = script
-        self._waits_in = {"hostname": socket.gethostname(), "process_id": os.getpid()} if waits_here else {}
+        self._waits_in = this_process() if waits_here else {}
         self._settings = settings_text(plan.settings)
         # What a file held before we wrote it
         self._replaced: dict[Path, bytes | None] = {}
@@ -72,6 +73,11 @@ class RunFiles:
                     elif file in self._replaced:
                         file.unlink()
             remove_if_empty(directory)
+
+
+def this_process() -> dict[str, Any]:
+    """What a record says of a run that waits in this process, until it starts."""
+    return {"hostname": socket.gethostname(), "process_id": os.getpid()}
 
 
 def write_again(directory: RunDirectory) -> None:

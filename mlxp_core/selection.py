@@ -64,6 +64,17 @@ def check_own(runs: Sequence[RecordedRun]) -> None:
             raise SelectionError(f"{run.path} is a run of {name}: it is not yours to change. Nothing was done.")
 
 
+def sharing_jobs(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
+    """The other runs that share a job with some of these."""
+    some = [run for run in runs if run.launch is not None and run.launch.shares_jobs and run.job_id is not None]
+    jobs, named = {run.job_id for run in some}, {run.recorded_as for run in runs}
+    launches = {run.launch.directory: run.launch for run in some if run.launch is not None}
+    others = [Path(path) for launch in launches.values() for path in launch.runs if path not in named]
+    others = [path for path in others if path.is_dir()]
+    found = RunReader(others[0].parent).read_some(others) if others else []
+    return [run for run in found if run.job_id in jobs]
+
+
 def _spans(word: str) -> list[tuple[int, int]] | None:
     """The ranges in `1,4,9-12`, each by its first and last number; None for a word that is something else."""
     parts = [re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", part.strip()) for part in word.split(",")]

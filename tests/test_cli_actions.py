@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import App, Result, info
+from tests.programs import PROBE, App, Result, info
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
@@ -125,3 +126,104 @@ def test_bad_input_to_cancel(app: App) -> None:
         result = mlxp(app, "cancel", *arguments)
         assert (result.status, message in result.stderr) == (status, True), result.text
     assert "Example" in mlxp(app, "cancel", "--help").stdout
+
+
+# Fails until there is a file `mended` where it is started
+FLAKY = PROBE.replace(
+    "    if action ==",
+    "    if action == 'flaky' and not Path('mended').exists():\n        sys.exit(7)\n    if action ==",
+    1,
+)
+# Kills the command just before it starts one of these programs
+KILLED = """
+import os, signal, sys
+from mlxp_core.cli import main
+
+def kill(event, arguments):
+    if event == "subprocess.Popen" and os.path.basename(str(arguments[1][0])) in ("sbatch", "oarsub"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+main()
+"""
+
+
+def flaky(app: App) -> App:
+    """The probe, with an action that fails."""
+    app.write_probe().write("main.py", FLAKY)
+    return app
+
+
+def lines(app: App, number: int) -> int:
+    """How often a run's application printed its line."""
+    return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
+
+
+def test_resubmit(scheduler: Cluster) -> None:
+    """All that failed, once, by two commands at the same time; one that asks for something else in its script."""
+    app = flaky(scheduler.app(f"actions-resubmit-{scheduler.launcher}"))
+    app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
+    ids = scheduler.job_ids(app)
+    scheduler.wait(ids[:4])
+    scheduler.wait_for(lambda: running(app) == 5)
+    script = app.directory / "logs" / "4" / "script.sh"
+    script.write_text(script.read_text().replace("logs/4\n", "logs/edited\n", 1).replace("action=flaky", "action=null"))
+    app.write("mended", "")
+    both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
+    said = "".join("".join(process.communicate(timeout=60)) for process in both)
+    again = [job for job in scheduler.job_ids(app) if job not in ids]
+    assert len(again) == 3, said
+    assert "Submitting logs/2-3 to" in said
+    assert "Submitting logs/4 to" in said
+    assert len({job.partition("_")[0] for job in again}) == (2 if scheduler.launcher == "slurm" else 3)
+    assert scheduler.wait(again) == ["COMPLETED"] * 3
+    assert list(statuses(app).values()) == [*["COMPLETE"] * 4, "RUNNING"]
+    assert [lines(app, number) for number in (1, 2, 3, 4)] == [1, 2, 2, 2]
+    record = info(app.directory / "logs" / "4")
+    assert (record["scheduler"]["scheduler_job_id"] in again, "error" in record) == (True, False)
+    assert "action=null" in script.read_text()
+    names = {"slurm": ["squeue", "-h", "-t", "all", "-o", "%j", "-j", ",".join(again)], "oar": ["oarstat"]}
+    if scheduler.launcher == "slurm":
+        assert "logs/edited" in subprocess.run(names["slurm"], capture_output=True, text=True, check=True).stdout
+    result = mlxp(app, "resubmit", "5", "1")
+    assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
+    assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
+    assert mlxp(app, "cancel", "5", "-y").status == 0
+    result = mlxp(app, "resubmit", "--failed")
+    assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
+    assert len(scheduler.job_ids(app)) == 8
+    assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted.\n"
+
+
+def test_resubmit_is_killed(scheduler: Cluster) -> None:
+    """Just before it submits: nobody submits twice then."""
+    app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
+    app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
+    scheduler.wait(scheduler.job_ids(app))
+    app.write("mended", "")
+    assert app.call(app.python, "-c", KILLED, "resubmit", "1-2").status == -9
+    assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
+    result = mlxp(app, "resubmit", "1")
+    assert (result.status, "mlxp resume" in result.stderr) == (1, True), result.text
+    result = mlxp(app, "resume")
+    assert (result.status, "submitting logs/1-2" in result.stdout) == (0, True), result.text
+    scheduler.wait(scheduler.job_ids(app))
+    assert set(statuses(app).values()) == {"COMPLETE"}
+    assert [lines(app, number) for number in (1, 2)] == [2, 2]
+
+
+def test_resubmit_here(app: App) -> None:
+    """The runs of hydra/launcher=local; a plain run has no script."""
+    flaky(app)
+    app.run("-m", "action=flaky,null,exit3", "hydra/launcher=local", LOGGING)
+    app.run(LOGGING)
+    app.write("mended", "")
+    result = mlxp(app, "resubmit", "--failed", "--n-jobs", "1")
+    assert (result.status, result.stdout.splitlines()[1:]) == (
+        1,
+        ["  1/2  COMPLETE  logs/1", "  2/2  FAILED    logs/3"],
+    ), result.text
+    assert list(statuses(app).values()) == ["COMPLETE", "COMPLETE", "FAILED", "COMPLETE"]
+    assert (lines(app, 1), lines(app, 2)) == (2, 1)
+    result = mlxp(app, "resubmit", "4", "-y")
+    assert (result.status, "has no script; 'mlxp rerun 4' starts it again" in result.stderr) == (1, True), result.text

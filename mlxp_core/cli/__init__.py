@@ -10,6 +10,7 @@ import click
 from mlxp_core.cli.cancel import cancel
 from mlxp_core.cli.log import log
 from mlxp_core.cli.ls import ls
+from mlxp_core.cli.resubmit import resubmit
 from mlxp_core.cli.show import show
 from mlxp_core.cli.watch import watch
 from mlxp_core.errors import MlxpError, WrongUseError
@@ -38,7 +39,7 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
-for command in (ls, show, log, watch, cancel):
+for command in (ls, show, log, watch, cancel, resubmit):
     cli.add_command(command)
 
 
