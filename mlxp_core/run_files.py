@@ -57,6 +57,7 @@ class RunFiles:
             work_dir=str(plan.app.cwd),
             executable=plan.app.start[0],
             main_file=plan.main_file,
+            app=plan.app,
             version=plan.version,
         )
         write_whole(directory.settings, self._settings)

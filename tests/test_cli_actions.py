@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, Result, info
+from tests.projects import Project
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
@@ -227,3 +229,72 @@ def test_resubmit_here(app: App) -> None:
     assert (lines(app, 1), lines(app, 2)) == (2, 1)
     result = mlxp(app, "resubmit", "4", "-y")
     assert (result.status, "has no script; 'mlxp rerun 4' starts it again" in result.stderr) == (1, True), result.text
+
+
+def test_rerun(project: Project) -> None:
+    """The code of the commit, also when its copy is gone, with the overrides of then and more; a sweep, launched."""
+    commit = project.head
+    project.launch("x=5", "action=null")
+    project.write("answer.py", "VALUE = 2\n")
+    project.write("conf/config.yaml", "x: {broken")
+    (copy,) = project.copies()
+    shutil.rmtree(copy)
+    result = mlxp(project, "rerun", "1")
+    assert result.status == 0, result.text
+    result = mlxp(project, "rerun", "logs/2", "hydra/launcher=local", "+y=7,8")
+    assert result.status == 0, result.text
+    seen = {Path(run["output_dir"]).name: run for run in project.seen()}
+    assert sorted(seen) == ["1", "2", "3", "4"]
+    assert [run["answer"] for run in seen.values()] == [[1, f"{copy}/tutorial/answer.py"]] * 4
+    assert [seen[number]["config"] for number in "234"] == [
+        {"x": 5, "action": None},
+        {"x": 5, "action": None, "y": 7},
+        {"x": 5, "action": None, "y": 8},
+    ]
+    for record in project.records():
+        version = record["version_manager"]
+        assert (version["commit_hash"], version["safe_copy"], record["status"]) == (commit, str(copy), "COMPLETE")
+        assert "loaded_from_repository" not in version
+    assert project.copies() == [copy]
+
+
+def test_rerun_without_a_commit(app: App) -> None:
+    """Today's code, and it says so; a run of Hydra's own directories, another start form, an option of Hydra's."""
+    app.write("conf/other.yaml", "x: 3\naction: null\n")
+    local = ("hydra/launcher=local", "hydra.sweep.dir=sweep")
+    app.run("-m", "--config-name=other", "+y=4,5", *local, program=("-m", "main"))
+    app.write("main.py", PROBE.replace('"config": ', '"edited": 1, "config": '))
+    app.run("x=1", LOGGING)
+    for arguments in (("logs/1", "x=9"), ("sweep/1", "x=6", LOGGING)):
+        result = mlxp(app, "rerun", *arguments)
+        assert (result.status, "so the code is that of today" in result.stderr) == (0, True), result.text
+    seen = {Path(run["output_dir"]).name: run for run in app.seen() if "logs" in run["output_dir"]}
+    assert [seen[number]["config"]["x"] for number in "123"] == [1, 9, 6]
+    assert (seen["3"]["config"]["y"], seen["3"]["main"][1], seen["3"]["edited"]) == (5, "main", 1)
+    result = mlxp(app, "rerun", "1", "x")
+    assert (result.status, "'x' is no override" in result.stderr) == (2, True), result.text
+
+
+def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
+    """A run of a sweep there: once more there, and here, where the launcher's options do no harm."""
+    home = scheduler.app(f"actions-rerun-{scheduler.launcher}")
+    project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
+    launcher = f"hydra/launcher={scheduler.launcher}"
+    project.launch("-m", "x=1,2", launcher, "hydra.launcher.timeout_min=5")
+    scheduler.wait(scheduler.job_ids(project))
+    project.write("answer.py", "VALUE = 2\n")
+    project.commit()
+    result = mlxp(project, "rerun", "2", launcher, "+y=3")
+    assert result.status == 0, result.text
+    scheduler.wait(scheduler.job_ids(project))
+    result = mlxp(project, "rerun", "3", "+z=4")
+    assert result.status == 0, result.text
+    seen = {Path(run["output_dir"]).name: run for run in project.seen()}
+    assert [seen[number]["config"] for number in "34"] == [
+        {"x": 2, "action": None, "y": 3},
+        {"x": 2, "action": None, "y": 3, "z": 4},
+    ]
+    assert [seen[number]["answer"][0] for number in "1234"] == [1] * 4
+    script = (project.directory / "logs" / "3" / "script.sh").read_text()
+    assert "hydra.launcher.timeout_min=5" in script
+    assert list(statuses(project).values()) == ["COMPLETE"] * 4
