@@ -19,7 +19,7 @@ from mlxp_core.selection import sharing_jobs
 from mlxp_core.verdict import Verdict
 
 # How long the end of what was cancelled is waited for, and how often it is looked for
-_PATIENCE_S = 8
+_PATIENCE_S = 15
 _LOOK_S = 0.5
 
 

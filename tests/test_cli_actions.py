@@ -15,7 +15,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, Result, info
-from tests.projects import Project
+from tests.projects import COPY, Project
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
@@ -32,6 +32,17 @@ def statuses(app: App, *arguments: str) -> dict[str, str]:
     """What `mlxp ls` says of each run."""
     rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
     return {row["run"]: row["status"] for row in rows}
+
+
+def cancel(app: App, *arguments: str) -> Result:
+    """Cancel runs; OAR may take longer for it than the command waits."""
+    result = mlxp(app, "cancel", *arguments, "-y")
+    shown = result.stdout.partition("Now:\n")[2]
+    assert "CANCELLED" in shown or "not over yet" in result.stderr, result.text
+    assert (result.status == 0) == ("not over yet" not in result.stderr)
+    left = [line.split()[0] for line in shown.splitlines()]
+    wait_until(lambda: not any(statuses(app)[Path(run).name] == "RUNNING" for run in left))
+    return result
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -57,14 +68,11 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
     assert statuses(app)["2"] == "RUNNING"
     # The fourth waits on SLURM, by the limit
-    result = mlxp(app, "cancel", "1,2,4", "-y")
-    assert result.status == 0, result.text
+    result = cancel(app, "1,2,4")
     assert "logs/1 was over already: COMPLETE\n" in result.stdout
     assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
-    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
     assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
-    result = mlxp(app, "cancel", "--all", "-y")
-    assert result.status == 0, result.text
+    cancel(app, "--all")
     assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
     result = mlxp(app, "cancel", "--all")
     assert (result.status, result.stdout.count("was over already")) == (0, 4)
@@ -76,12 +84,10 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
     scheduler.wait_for(lambda: running(app) == 3)
-    result = mlxp(app, "cancel", "1", "-y")
-    assert result.status == 0, result.text
+    result = cancel(app, "1")
     assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
-    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
-    assert statuses(app)["3"] == "RUNNING"
-    assert mlxp(app, "cancel", "logs/3", "-y").status == 0
+    assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
+    cancel(app, "logs/3")
 
 
 def test_cancel_here(app: App) -> None:
@@ -190,7 +196,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     result = mlxp(app, "resubmit", "5", "1")
     assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
     assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
-    assert mlxp(app, "cancel", "5", "-y").status == 0
+    cancel(app, "5")
     result = mlxp(app, "resubmit", "--failed")
     assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
     assert len(scheduler.job_ids(app)) == 8
@@ -204,7 +210,7 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
     scheduler.wait(scheduler.job_ids(app))
     app.write("mended", "")
     assert app.call(app.python, "-c", KILLED, "resubmit", "1-2").status == -9
-    assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
+    assert set(statuses(app).values()) == {"UNKNOWN"}
     result = mlxp(app, "resubmit", "1")
     assert (result.status, "mlxp resume" in result.stderr) == (1, True), result.text
     result = mlxp(app, "resume")
@@ -298,3 +304,61 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
     script = (project.directory / "logs" / "3" / "script.sh").read_text()
     assert "hydra.launcher.timeout_min=5" in script
     assert list(statuses(project).values()) == ["COMPLETE"] * 4
+
+
+def test_clean(project: Project) -> None:
+    """Copies that no run needs, in all directories of runs; their commits stay while a record names them; runs."""
+    finished = project.head
+    project.launch("x=1")
+    project.write("answer.py", "VALUE = 2\n")
+    failed = project.commit()
+    assert project.run("action=exit3", *COPY).status == 3
+    first, second = (project.directory / ".workdir" / project.root.name / commit for commit in (finished, failed))
+    result = mlxp(project, "clean")
+    assert (result.status, f"Kept: .workdir/{second.parent.name}/{failed}\n" in result.stdout) == (2, True), result.text
+    assert re.search(rf"{finished} +1 +\d+ kB$", result.stdout, re.MULTILINE), result.text
+    (first / "tutorial" / "result.txt").write_text("0.97")
+    assert "it holds what no commit has: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
+    (first / "tutorial" / "result.txt").unlink()
+    project.git("checkout", "-q", finished)
+    assert project.run("action=exit3", *COPY, "hydra.callbacks.mlxp_logging.parent_log_dir=others").status == 3
+    result = mlxp(project, "clean", "-y")
+    assert (result.status, "others/1 did not complete" in result.stdout) == (0, True), result.text
+    assert project.copies() == sorted([first, second])
+    assert mlxp(project, "clean", "others", "--runs", "--status", "FAILED", "-y").status == 0
+    (second.parent / ".deleted-half").mkdir()
+    assert mlxp(project, "clean", "-y").status == 0
+    assert project.copies() == [second]
+    assert f"refs/mlxp/{finished}" in project.state().refs
+    result = mlxp(project, "clean", "--runs", "--status", "FAILED", "-y")
+    assert (result.status, "1 run: logs/2\n" in result.stdout) == (0, True), result.text
+    assert sorted(path.name for path in project.directory.glob("logs/[!.]*")) == ["1"]
+    assert mlxp(project, "clean", "-y").status == 0
+    assert project.copies() == []
+    assert (f"refs/mlxp/{finished}" in project.state().refs, f"refs/mlxp/{failed}" in project.state().refs) == (
+        True,
+        False,
+    )
+    project.launch("x=1")
+    assert (project.directory / "logs" / "3").is_dir()
+    for arguments, message in (
+        (("--runs",), "--runs and --status go together"),
+        (("--runs", "--status", "FAILD"), "there is no status FAILD; did you mean FAILED?"),
+        (("nowhere", "--runs", "--status", "FAILED"), "There is no directory nowhere"),
+    ):
+        result = mlxp(project, "clean", *arguments)
+        assert (result.status, message in result.stderr) == (2, True), result.text
+
+
+def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
+    """Neither its copy nor the run itself."""
+    home = scheduler.app(f"actions-clean-{scheduler.launcher}")
+    project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
+    project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
+    scheduler.wait_for(lambda: running(project) == 1)
+    for arguments in ((), ("--runs", "--status", "RUNNING")):
+        result = mlxp(project, "clean", "-y", *arguments)
+        assert "ept" in result.stdout, result.text
+    assert len(project.copies()) == 1
+    assert running(project) == 1
+    cancel(project, "1")
