@@ -24,7 +24,7 @@ LAYERS = [
     {"mlxp_core.last_metrics", "mlxp_core.overrides_text"},
     {"mlxp_core.where"},
     {"mlxp_core.selection", "mlxp_core.run_states"},
-    {"mlxp_core.job_memory"},
+    {"mlxp_core.job_memory", "mlxp_core.asking"},
     {"mlxp_core.runs", "mlxp_core.verdict"},
     {"mlxp_core.run_search"},
     {"mlxp_core.launch", "mlxp_core.sweep_checks"},
