@@ -42,6 +42,7 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/composition.py
 	.venv-bench/ours/bin/python benchmarks/numbering.py
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
+	.venv-bench/ours/bin/python benchmarks/listing.py
 
 .venv-bench/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv-bench/ours .

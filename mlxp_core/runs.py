@@ -17,6 +17,7 @@ from mlxp_core.errors import NoRunsError
 from mlxp_core.file_cache import FileCache
 from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission, read_records
 from mlxp_core.run_directory import RunDirectory
+from mlxp_core.run_info import RunStatus
 from mlxp_core.run_search import SUBDIRS, find_runs, has_record, sweeps_above
 
 # Runs here have ids of submitit's that mean nothing later
@@ -64,7 +65,7 @@ class RecordedRun:
         """The name of its scheduler's class, dotted where that is known; None for a run without one."""
         if self.launch is not None:
             return self.launch.scheduler
-        name = (self.info.get("scheduler") or {}).get("name")
+        name = self.info.get("scheduler", {}).get("name")
         return str(name) if name else self.submission.scheduler if self.submission else None
 
     @property
@@ -77,7 +78,7 @@ class RecordedRun:
         """Its job, the one that its scheduler made last of it; None for a run without one, also on this machine."""
         if self.scheduler == LOCAL or self.is_unsubmitted:
             return None
-        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submitted_again or (self.submission and not self.info.get("start_time")):
             return self.submission.job_id if self.submission else None
         return str(own) if own else None
@@ -99,7 +100,7 @@ class RecordedRun:
     @cached_property
     def submitted_again(self) -> bool:
         """Whether it was submitted after its record was started: then that is an earlier start's."""
-        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submission is None or own == self.submission.job_id:
             return False
         start, noted = seconds(self.info.get("start_time")), seconds(self.submission.at)
@@ -174,8 +175,8 @@ class RunReader:
             launch = records.launches.get(path)
             subdir = str(launch.runs[path]["output_subdir"] or "") if launch else "metadata"
             problem = f"{path} has no record (info.yaml)"
-        if not isinstance(info, dict):
-            info, problem = {}, f"{path}/{subdir}/info.yaml is damaged"
+        if not problem and not _is_whole(info):
+            info, problem = {}, f"{path}/{subdir}/info.yaml is damaged".replace("//", "/")
         recorded_as = info.get("log_dir") or path
         launch = records.launches.get(recorded_as)
         overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else _overrides(path, subdir, cache)
@@ -183,6 +184,13 @@ class RunReader:
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
         submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
         return RecordedRun(path, subdir or None, name, info, tuple(overrides), launch, submission, learned, problem)
+
+
+def _is_whole(info: Any) -> bool:
+    """Whether it is all of a record; the scheduler comes last in a new one."""
+    if not isinstance(info, dict) or not isinstance(info.get("scheduler"), dict):
+        return False
+    return info.get("status") in RunStatus.__members__
 
 
 def _overrides(path: str, subdir: str, cache: FileCache) -> Sequence[str]:
