@@ -362,3 +362,31 @@ def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
     assert len(project.copies()) == 1
     assert running(project) == 1
     cancel(project, "1")
+
+
+def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
+    """The scheduler is out of reach, or has forgotten the job."""
+    app = slurm.app("actions-unknown").write_probe()
+    app.sweep("action=exit3", "x=1,2", "hydra/launcher=slurm", LOGGING)
+    slurm.wait(slurm.job_ids(app))
+    command = str(Path(app.python).parent / "mlxp")
+    result = app.call(command, "resubmit", "--failed", env={"PATH": "/nowhere"})
+    assert (result.status, result.stderr.count("SLURM does not tell whether it is over")) == (1, 2), result.text
+    # As if the job had been forgotten before it left an end
+    record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
+    record.write_text(
+        re.sub("^(error|exit_status):.*\n(  .*\n)*", "", record.read_text().replace("FAILED", "RUNNING"), flags=re.M)
+    )
+    (noted,) = app.directory.glob("logs/sweeps/*/submissions.jsonl")
+    base = slurm.job_ids(app)[0].partition("_")[0]
+    for file in (noted, record):
+        file.write_text(file.read_text().replace(f"{base}_0", "99999999"))
+    assert statuses(app) == {"1": "UNKNOWN", "2": "FAILED"}
+    result = mlxp(app, "resubmit", "--failed")
+    assert (result.status, "Submitting logs/2 to SLURM" in result.stdout) == (0, True), result.text
+    assert (
+        "Left out, UNKNOWN (nobody can know any more how they ended); name them to submit them: logs/1" in result.text
+    )
+    result = mlxp(app, "resubmit", "1")
+    assert (result.status, "What they wrote is written over: 1 UNKNOWN (logs/1)" in result.stdout) == (2, True)
+    assert mlxp(app, "resubmit", "1", "-y").status == 0

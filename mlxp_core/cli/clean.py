@@ -66,12 +66,12 @@ def _clean_copies(directory: Path, *, yes: bool) -> int:
     failed = 0
     for copy in free:
         try:
-            if not delete_copy(copy, directory):
-                click.echo(f"{_shown(copy.path)} is kept: a launch used it meanwhile, or it is gone.")
+            is_deleted = delete_copy(copy, directory)
+            what = "is deleted." if is_deleted else "is kept: something needs it now, or it is gone."
+            click.echo(f"{_shown(copy.path)} {what}")
         except MlxpError as error:
             click.echo(error, err=True)
             failed = 1
-    click.echo("Done." if not failed else "Not all could be deleted.")
     return failed
 
 
@@ -116,6 +116,7 @@ def _delete_runs(runs: Sequence[RecordedRun], *, yes: bool) -> int:
         click.echo("Nothing was deleted.")
         return 1
     failed = 0
+    click.echo("Deleting ...")
     for run in runs:
         try:
             delete(run.directory.path)
