@@ -162,6 +162,11 @@ def flaky(app: App) -> App:
     return app
 
 
+def new_jobs(scheduler: Cluster, app: App, old: list[str]) -> list[str]:
+    """The jobs submitted since then; SLURM may have forgotten the others."""
+    return [job for job in scheduler.job_ids(app) if job not in old]
+
+
 def lines(app: App, number: int) -> int:
     """How often a run's application printed its line."""
     return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
@@ -179,7 +184,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     app.write("mended", "")
     both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
     said = "".join("".join(process.communicate(timeout=60)) for process in both)
-    again = [job for job in scheduler.job_ids(app) if job not in ids]
+    again = new_jobs(scheduler, app, ids)
     assert len(again) == 3, said
     assert "Submitting logs/2-3 to" in said
     assert "Submitting logs/4 to" in said
@@ -207,7 +212,8 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
     """Just before it submits: nobody submits twice then."""
     app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
     app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
-    scheduler.wait(scheduler.job_ids(app))
+    ids = scheduler.job_ids(app)
+    scheduler.wait(ids)
     app.write("mended", "")
     assert app.call(app.python, "-c", KILLED, "resubmit", "1-2").status == -9
     assert set(statuses(app).values()) == {"UNKNOWN"}
@@ -215,7 +221,7 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
     assert (result.status, "mlxp resume" in result.stderr) == (1, True), result.text
     result = mlxp(app, "resume")
     assert (result.status, "submitting logs/1-2" in result.stdout) == (0, True), result.text
-    scheduler.wait(scheduler.job_ids(app))
+    scheduler.wait(new_jobs(scheduler, app, ids))
     assert set(statuses(app).values()) == {"COMPLETE"}
     assert [lines(app, number) for number in (1, 2)] == [2, 2]
 
@@ -287,12 +293,13 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     launcher = f"hydra/launcher={scheduler.launcher}"
     project.launch("-m", "x=1,2", launcher, "hydra.launcher.timeout_min=5")
-    scheduler.wait(scheduler.job_ids(project))
+    ids = scheduler.job_ids(project)
+    scheduler.wait(ids)
     project.write("answer.py", "VALUE = 2\n")
     project.commit()
     result = mlxp(project, "rerun", "2", launcher, "+y=3")
     assert result.status == 0, result.text
-    scheduler.wait(scheduler.job_ids(project))
+    scheduler.wait(new_jobs(scheduler, project, ids))
     result = mlxp(project, "rerun", "3", "+z=4")
     assert result.status == 0, result.text
     seen = {Path(run["output_dir"]).name: run for run in project.seen()}
