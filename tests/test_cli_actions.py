@@ -131,8 +131,10 @@ def test_bad_input_to_cancel(app: App) -> None:
         (("7",), 2, "There is no run 7 in logs; it has 1 to 1"),
         (("1",), 2, "is a run of user 12345: it is not yours to change"),
     ):
-        result = mlxp(app, "cancel", *arguments)
-        assert (result.status, message in result.stderr) == (status, True), result.text
+        for command in ("cancel", "resubmit") if arguments else ("cancel",):
+            result = mlxp(app, command, *arguments)
+            assert (result.status, message in result.stderr) == (status, True), result.text
+    assert "it is not yours to change" in mlxp(app, "rerun", "1").stderr
     assert "Example" in mlxp(app, "cancel", "--help").stdout
 
 
