@@ -24,6 +24,7 @@ _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
 _NOTHING = object()
 _EMPTY_LIST: list[Any] = []
 _EMPTY_MAPPING: dict[str, Any] = {}
+_STAND_INS = (_NOTHING, _EMPTY_LIST, _EMPTY_MAPPING)
 _WORDS = {"null": None, "true": True, "false": False, "[]": _EMPTY_LIST, "{}": _EMPTY_MAPPING}
 # As text in any other letters than these, too, each of them needs quotes or is something else
 _NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
@@ -54,6 +55,10 @@ def _load(text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=20_000)  # records of runs have most of their parts in common
 def _read_part(text: str) -> tuple[str, Any]:
+    if "\n" not in text:
+        depth, only, simple = _read_line(text)
+        if depth == 0 and only is not None and not any(simple is one for one in _STAND_INS):
+            return only, simple
     ((key, value),) = _read_block(text).items()
     return key, value
 

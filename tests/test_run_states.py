@@ -109,7 +109,7 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
     slurm.wait_for_runs(app, 1)
     assert statuses(app) == ["RUNNING"]
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     ((status, reason),) = listed(app).values()
     assert (status, "is gone and left no end" in reason) == ("FAILED", True), info(app.directory / "logs" / "1")
 
