@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PART_ENDS = re.compile(r"\n(?=[^ -])")
 _LINE = re.compile(r"( *)(?:([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: (.+))?|- (.+))")
 # A word that no rule of YAML 1.1 takes for anything but text, maybe with others behind it
 _TEXT = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*|[1-9][0-9a-f]*[a-f][0-9a-f]*")
@@ -49,11 +48,19 @@ def load_yaml(data: bytes) -> Any:
 def _load(text: str) -> dict[str, Any]:
     if not text.endswith("\n"):  # it may be cut off
         raise _OtherYaml
-    # Each key of the first level, with what belongs to it
-    return dict(map(_read_part, _PART_ENDS.split(text[:-1])))
+    # Each key of the first level, with the lines that belong to it
+    parts: list[str] = []
+    for line in text[:-1].split("\n"):
+        if line[:1] not in (" ", "-"):
+            parts.append(line)
+        elif parts:
+            parts[-1] += f"\n{line}"
+        else:
+            raise _OtherYaml
+    return dict(map(_read_part, parts))
 
 
-@lru_cache(maxsize=20_000)  # records of runs have most of their parts in common
+@lru_cache(maxsize=100_000)  # records of runs have most of their parts in common
 def _read_part(text: str) -> tuple[str, Any]:
     if "\n" not in text:
         depth, only, simple = _read_line(text)
@@ -112,14 +119,13 @@ def _read_line(line: str) -> tuple[int, str | None, Any]:
 def _scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _TEXT.fullmatch(text):
-        if text.lower() in _NO_TEXT:
-            raise _OtherYaml
-        return text
-    if match := _QUOTED.fullmatch(text):
-        return match[1]
-    if _INT.fullmatch(text):
+    if text[0] == "'":
+        if match := _QUOTED.fullmatch(text):
+            return match[1]
+    elif _INT.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text):
+    elif _FLOAT.fullmatch(text):
         return float(text)
+    elif _TEXT.fullmatch(text) and text.lower() not in _NO_TEXT:
+        return text
     raise _OtherYaml
