@@ -23,7 +23,7 @@ _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
 _NOTHING = object()
 _EMPTY_LIST: list[Any] = []
 _EMPTY_MAPPING: dict[str, Any] = {}
-_STAND_INS = (_NOTHING, _EMPTY_LIST, _EMPTY_MAPPING)
+_CONTAINERS = {type(_NOTHING), list, dict}
 _WORDS = {"null": None, "true": True, "false": False, "[]": _EMPTY_LIST, "{}": _EMPTY_MAPPING}
 # As text in any other letters than these, too, each of them needs quotes or is something else
 _NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
@@ -64,7 +64,7 @@ def _load(text: str) -> dict[str, Any]:
 def _read_part(text: str) -> tuple[str, Any]:
     if "\n" not in text:
         depth, only, simple = _read_line(text)
-        if depth == 0 and only is not None and not any(simple is one for one in _STAND_INS):
+        if depth == 0 and only is not None and type(simple) not in _CONTAINERS:
             return only, simple
     ((key, value),) = _read_block(text).items()
     return key, value
@@ -77,7 +77,7 @@ def _read_block(text: str) -> dict[str, Any]:
     items: list[Any] | None = None
     items_indent = 0
     for line in text.split("\n"):
-        depth, key, value = _read_line(line)
+        depth, key, value = _read_known_line(line)
         if value is _EMPTY_LIST or value is _EMPTY_MAPPING:
             value = value.copy()
         if key is None:
@@ -114,6 +114,9 @@ def _read_line(line: str) -> tuple[int, str | None, Any]:
     if key.lower() in _NO_TEXT:
         raise _OtherYaml
     return len(blanks), key, _scalar(value) if value else _NOTHING
+
+
+_read_known_line = lru_cache(maxsize=20_000)(_read_line)
 
 
 def _scalar(text: str) -> Any:

@@ -42,15 +42,16 @@ class RunStates:
         self._scripts, self._locked = None, {}
         states: dict[str, dict[str, JobState] | None] = {}
         asked: dict[str, list[str]] = {}
-        for run in runs:
-            if run.first_job_id and run.scheduler and _is_open(run):
+        settled = [_is_settled(run) for run in runs]
+        for run, is_settled in zip(runs, settled, strict=True):
+            if not is_settled and run.first_job_id and run.scheduler and _is_open(run):
                 asked.setdefault(run.scheduler, []).append(run.first_job_id)
         for name, job_ids in asked.items():
             states[name] = self._schedulers.ask(name, list(dict.fromkeys(job_ids)))
         seen: list[tuple[RecordedRun, JobState]] = []
         verdicts = []
-        for run in runs:
-            if _is_settled(run):
+        for run, is_settled in zip(runs, settled, strict=True):
+            if is_settled:
                 verdicts.append(COMPLETE)
                 continue
             answer = states.get(run.scheduler or "")
@@ -131,11 +132,9 @@ class RunStates:
 
 
 def _is_open(run: RecordedRun) -> bool:
-    """Whether the scheduler has to be asked about a run."""
+    """Whether the scheduler has to be asked about a run that its own record does not settle."""
     if run.submitted_again:
         return True
-    if _is_settled(run):
-        return False
     learned = remembered(run)
     noted = seconds(learned.at) if learned else None
     return noted is None or time.time() - noted < _SETTLED_S

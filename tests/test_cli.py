@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -386,8 +387,10 @@ def test_watch_and_follow(app: App) -> None:
 
 def terminal(app: App, *arguments: str, env: Any = None) -> Any:
     """The command on a terminal of its own."""
-    cwd = str(app.directory)
-    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), timeout=60, encoding="utf-8", cwd=cwd, env=env)
+    # Tests that run in the background of a shell ignore it
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": heed}
+    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
 def test_on_a_terminal(app: App) -> None:
