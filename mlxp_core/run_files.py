@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,12 @@ class RunFiles:
         plan: what is launched.
         scheduler: the name of the scheduler's class.
         script: the text of a job's script.
+        wait_here: whether the runs wait in this process until it starts them; their records name it then.
     """
 
-    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str]) -> None:
+    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, wait_here: bool = False) -> None:
         self._plan = plan
+        self._wait_here = wait_here
         self._scheduler = scheduler
         self._script = script
         # What a file held before we wrote it
@@ -50,6 +53,8 @@ class RunFiles:
             main_file=plan.main_file,
             version=plan.version,
         )
+        if self._wait_here:
+            info |= {"hostname": socket.gethostname(), "process_id": os.getpid()}
         write_info(directory.info, info)
 
     def take_back(self, runs: Sequence[Run]) -> None:

@@ -202,16 +202,17 @@ main()
 
 def test_a_killed_process(app: App) -> None:
     """Of a run with a script, of one with its script, and of a plain one."""
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
     plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
     wait_for(lambda: len(app.runs()) == 3)
-    assert set(statuses(app).values()) == {"RUNNING"}
+    assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
     records = {run.name: info(run) for run in app.runs()}
     (alone,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
     first, second = sorted(records.keys() - {alone})
     os.kill(records[first]["process_id"], signal.SIGKILL)
     wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    os.killpg(sweep.pid, signal.SIGKILL)
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
     os.kill(records[alone]["process_id"], signal.SIGKILL)
     plain.communicate()
@@ -222,6 +223,8 @@ def test_a_killed_process(app: App) -> None:
         assert info(logs / name)["status"] == "RUNNING"
         assert rows[name]["status"] == "FAILED"
         assert "is gone and left no end: it was killed" in rows[name]["reason"]
+    (waiting,) = rows.keys() - records.keys()
+    assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
     change(logs / alone, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
     assert statuses(app)[alone] == "FAILED"
