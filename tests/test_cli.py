@@ -357,11 +357,15 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_two_listings_at_once(app: App) -> None:
-    for number in range(1, 200):
+    """Of so many runs that a second process reads the metrics."""
+    for number in range(1, 1002):
         make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
+    app.write("logs/7/metrics/train.json", '{"loss": 0.5}\n')
     time.sleep(2.1)
     processes = [app.start(MLXP, "ls", "--json") for _ in range(4)]
-    assert len({process.communicate()[0] for process in processes}) == 1
+    (text,) = {process.communicate()[0] for process in processes}
+    assert [row["run"] for row in json.loads(text) if row["metrics"] == {"train.loss": 0.5}] == ["7"]
+    assert listed(app)[6]["metrics"] == {"train.loss": 0.5}
     assert json.loads((app.directory / "logs" / ".mlxp-cache.json").read_text())["format"] == 1
     assert not list((app.directory / "logs").glob(".*json.*"))
 
