@@ -16,6 +16,8 @@ _NAME = ".mlxp-cache.json"
 _FORMAT = 1
 # A file so young may change again within the same tick of its file system's clock
 _YOUNG_NS = 2_000_000_000
+# A file that is shorter is read at once
+_USUAL_BYTES = 65536
 
 
 class FileCache:
@@ -26,6 +28,9 @@ class FileCache:
 
     Args:
         directory: absolute; the files below it are remembered. None for a few files, which are better read again.
+
+    Attributes:
+        used: what was asked for, by the file's path below the directory: its properties and the value.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -33,7 +38,7 @@ class FileCache:
         self._prefix = len(str(directory)) + 1 if directory else 0
         self._known = self._read()
         self._saved = dict(self._known)
-        self._used: dict[str, list[Any]] = {}
+        self.used: dict[str, list[Any]] = {}
 
     def read(self, path: str, parse: Callable[[bytes], Any]) -> Any:
         """What `parse` makes of a file; a plain value, which is not to be changed.
@@ -57,20 +62,20 @@ class FileCache:
             if time.time_ns() - stat.st_mtime_ns < _YOUNG_NS:
                 return entry[1]
             self._known[name] = entry
-        self._used[name] = entry
+        self.used[name] = entry
         return entry[1]
 
     def save(self) -> None:
         """Keep for the next time what was read this time, if it is more or other than before."""
-        if self._file is None or self._used == self._saved:
+        if self._file is None or self.used == self._saved:
             return
         try:
             if self._file.parent.stat().st_uid != os.getuid():
                 return
-            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self._used}))
+            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self.used}))
         except (OSError, RunDirectoryError, TypeError, ValueError):  # a full disk, a date in a record
             return
-        self._saved = dict(self._used)
+        self._saved = dict(self.used)
 
     def _read(self) -> dict[str, list[Any]]:
         if self._file is None:
@@ -87,9 +92,9 @@ class FileCache:
 def _bytes(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        chunks = []
-        while chunk := os.read(descriptor, 65536):
-            chunks.append(chunk)
-        return b"".join(chunks)
+        text = os.read(descriptor, _USUAL_BYTES)
+        while len(text) >= _USUAL_BYTES and (more := os.read(descriptor, len(text))):
+            text += more
+        return text
     finally:
         os.close(descriptor)

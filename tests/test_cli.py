@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,16 +202,17 @@ main()
 
 def test_a_killed_process(app: App) -> None:
     """Of a run with a script, of one with its script, and of a plain one."""
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
     plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
     wait_for(lambda: len(app.runs()) == 3)
-    assert set(statuses(app).values()) == {"RUNNING"}
+    assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
     records = {run.name: info(run) for run in app.runs()}
     (alone,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
     first, second = sorted(records.keys() - {alone})
     os.kill(records[first]["process_id"], signal.SIGKILL)
     wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    os.killpg(sweep.pid, signal.SIGKILL)
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
     os.kill(records[alone]["process_id"], signal.SIGKILL)
     plain.communicate()
@@ -220,6 +223,8 @@ def test_a_killed_process(app: App) -> None:
         assert info(logs / name)["status"] == "RUNNING"
         assert rows[name]["status"] == "FAILED"
         assert "is gone and left no end: it was killed" in rows[name]["reason"]
+    (waiting,) = rows.keys() - records.keys()
+    assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
     change(logs / alone, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
     assert statuses(app)[alone] == "FAILED"
@@ -352,11 +357,15 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_two_listings_at_once(app: App) -> None:
-    for number in range(1, 200):
+    """Of so many runs that a second process reads the metrics."""
+    for number in range(1, 1002):
         make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
+    app.write("logs/7/metrics/train.json", '{"loss": 0.5}\n')
     time.sleep(2.1)
     processes = [app.start(MLXP, "ls", "--json") for _ in range(4)]
-    assert len({process.communicate()[0] for process in processes}) == 1
+    (text,) = {process.communicate()[0] for process in processes}
+    assert [row["run"] for row in json.loads(text) if row["metrics"] == {"train.loss": 0.5}] == ["7"]
+    assert listed(app)[6]["metrics"] == {"train.loss": 0.5}
     assert json.loads((app.directory / "logs" / ".mlxp-cache.json").read_text())["format"] == 1
     assert not list((app.directory / "logs").glob(".*json.*"))
 
@@ -364,17 +373,11 @@ def test_two_listings_at_once(app: App) -> None:
 def test_watch_and_follow(app: App) -> None:
     """Plain lines in a pipe, a live table on a terminal; both end with the last run."""
     app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older one, of no interest
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep4", *SWEEP, "hydra.launcher.n_jobs=2")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
     wait_for(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
-    quiet = terminal(app, "watch", "--interval", "1")
-    quiet.expect("RUNNING")
-    quiet.sendintr()
-    assert "Traceback" not in quiet.read()
-    quiet.close()
-    assert quiet.exitstatus == 130
     stdout, stderr = watching.communicate(timeout=60)
     assert "0/2 over: 2 RUNNING" in stdout, stderr
     assert "RUNNING -> COMPLETE  x=2" in stdout
@@ -391,8 +394,10 @@ def test_watch_and_follow(app: App) -> None:
 
 def terminal(app: App, *arguments: str, env: Any = None) -> Any:
     """The command on a terminal of its own."""
-    cwd = str(app.directory)
-    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), timeout=60, encoding="utf-8", cwd=cwd, env=env)
+    # Tests that run in the background of a shell ignore it
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": heed}
+    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
 def test_on_a_terminal(app: App) -> None:
@@ -407,6 +412,20 @@ def test_on_a_terminal(app: App) -> None:
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
         assert all(len(line) <= 100 for line in lines)
         assert sum(line.count("l") for line in lines if "long" in line or "ong" in line) >= 30
+
+
+def test_interrupted(app: App) -> None:
+    """Ctrl-C ends watching and following, without a word."""
+    start = datetime.now().astimezone().isoformat()
+    run = make_run(app.directory / "logs" / "1", status="RUNNING", process_id=os.getpid(), start_time=start)
+    (run / "log.stdout").write_text("RUNNING\n")
+    for command in (["watch"], ["log", "1", "-f"]):
+        program = terminal(app, *command)
+        program.expect("RUNNING")
+        program.sendintr()
+        assert not re.search("Traceback|Aborted", program.read())
+        program.close()
+        assert program.exitstatus == 130
 
 
 def test_help(app: App) -> None:

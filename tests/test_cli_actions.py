@@ -102,7 +102,7 @@ def test_cancel_here(app: App) -> None:
     of = {info(run)["log_id"]: info(run) for run in app.directory.glob("logs/[0-9]")}
     (own,) = [str(number) for number, record in of.items() if record["scheduler"]["name"] is None]
     first, waits = [str(number) for number, record in sorted(of.items()) if record["scheduler"]["name"] is not None]
-    assert statuses(app) == {first: "RUNNING", waits: "STARTING", own: "RUNNING"}
+    assert statuses(app) == {first: "RUNNING", waits: "PENDING", own: "RUNNING"}
     result = mlxp(app, "cancel", waits, "-y")
     assert (result.status, f"logs/{waits} cannot be cancelled from here: it waits in the program" in result.stderr) == (
         1,

@@ -24,7 +24,7 @@ LAYERS = [
     {"mlxp_core.run_start"},
     {"mlxp_core.cli.tables", "mlxp_core.cli.exports", "mlxp_core.cli.options"},
     {"mlxp_core.run_listing", "mlxp_core.run_watch"},
-    {"mlxp_core.run_rows"},
+    {"mlxp_core.run_rows", "mlxp_core.metrics_ahead"},
     {"mlxp_core.last_metrics", "mlxp_core.overrides_text"},
     {"mlxp_core.where"},
     {"mlxp_core.selection", "mlxp_core.run_states"},
