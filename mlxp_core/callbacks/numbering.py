@@ -101,6 +101,11 @@ class LoggingCallback(RecordingCallback):
                 f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} names the directory of one run, and "
                 "this sweep has several: give each run its own command, or leave the option out."
             )
+        path = self.root / str(self.forced_log_id)
+        if (path / OUTPUT_SUBDIR / "info.yaml").exists():
+            from mlxp_core.run_guard import check_not_running
+
+            check_not_running([path])
         return open_run(self.root, self.forced_log_id)
 
     def _check(self) -> None:
