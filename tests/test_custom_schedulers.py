@@ -26,47 +26,13 @@ JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
 
 def launcher(name: str) -> list[str]:
     """What chooses a scheduler's class."""
-    return ["hydra/launcher=custom", f"hydra.launcher.scheduler={name}"]
+    return ["hydra/launcher=mlxp", f"hydra.launcher.name={name}"]
 
 
 def install(app: App, text: str = PBS) -> App:
-    """Give an application a scheduler's class, and the launcher that takes it."""
+    """Give an application a scheduler's class."""
     app.write("pbs.py", text)
-    app.write("conf/hydra/launcher/custom.yaml", CUSTOM)
-    app.write("hydra_plugins/custom.py", LAUNCHER)
-    app.write("custom_sweep.py", SWEEP)
     return app
-
-
-CUSTOM = """
-_target_: hydra_plugins.custom.CustomLauncher
-scheduler: ???
-name: null
-timeout_min: null
-cpus_per_task: null
-shell_config_cmd: ""
-option_cmd: []
-array_parallelism: null
-wait: null
-poll_interval_s: 1
-"""
-LAUNCHER = """
-from hydra_plugins.mlxp.launchers import MlxpLauncher
-
-
-class CustomLauncher(MlxpLauncher):
-    sweep_class = "custom_sweep.CustomSweep"
-"""
-SWEEP = """
-from mlxp_core.batch_sweep import BatchSweep
-from mlxp_core.schedulers import load_scheduler
-
-
-class CustomSweep(BatchSweep):
-    def __init__(self, options, **hydra):
-        self.scheduler_class = load_scheduler(options.pop("scheduler"))
-        super().__init__(options, **hydra)
-"""
 
 
 def resume(app: App) -> Result:
