@@ -41,7 +41,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     new.replace(path)
 
 
-@hydra.main(version_base=None, config_path="conf", config_name="config")
+@hydra.main(version_base=None, config_path="configs", config_name="config")
 def main(config: DictConfig) -> float:
     """Train, and return the accuracy on the test images."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)

@@ -12,11 +12,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-<<<<<<< HEAD
-from mlxp_core.callbacks.hooks import in_job, stops_hydra
-=======
-from mlxp_core.callbacks.hooks import callback_name, in_job, run_directory, stops_hydra
->>>>>>> metrics
+from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
 from mlxp_core.errors import MlxpError, OptionError
 from mlxp_core.metrics import start_metrics, stop_metrics
@@ -36,7 +32,7 @@ class LoggingCallback(RecordingCallback):
         parent_log_dir: the directory of the numbered runs, relative to where the application is started.
         forced_log_id: the number of this command's one run; -1 for the next free one.
 
-    What is None comes from the project's settings.
+    What is None comes from the project's settings; hooks read both (callback_settings).
     """
 
     root: Path
@@ -80,7 +76,6 @@ class LoggingCallback(RecordingCallback):
             # The sweep's own files (multirun.yaml, submissions.jsonl, a sweeper's results) have a place of their own.
             config.hydra.sweep.dir = str(self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}"))
 
-<<<<<<< HEAD
     def _begin(self, config: DictConfig) -> None:
         settings = read_settings(config)
         values = callback_settings(config, "logger", settings)
@@ -89,7 +84,7 @@ class LoggingCallback(RecordingCallback):
         self._check()
         self._register_resolver()
         self.keep_settings(config, settings)
-=======
+
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_job_start(config, **kwargs)
@@ -105,7 +100,6 @@ class LoggingCallback(RecordingCallback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         stop_metrics()
         super().on_job_end(config, job_return, **kwargs)
->>>>>>> metrics
 
     def keeps_record(self, config: DictConfig) -> bool:
         return super().keeps_record(config) and callback_name(config, "VersioningCallback") is None
