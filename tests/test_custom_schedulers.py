@@ -195,7 +195,7 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
     assert re.match(
         r"The scheduler's class pbs.PBSScheduler finds 0 of 1 job ids by its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
         r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and said:\n\d+\n"
-        r"PBS may well have taken the request, so it is not made again. Correct the class, and go on\.\n"
+        r"PBS may well have taken the request, so it is not made again. Correct the class \(/.*pbs\.py\), and go on\.\n"
         r"Perhaps submitted: logs/1\. Not submitted: logs/2-3\. To go on: mlxp resume logs/sweeps/\S+\n",
         result.stderr,
     ), result.stderr
@@ -289,6 +289,10 @@ def test_names() -> None:
         (
             lambda text: re.sub(r"submit_command = .*", "submit_command = 'qsub -V'", text),
             r"has submit_command = 'qsub -V', which must be a tuple of words, such as \('qsub', '-V'\)",
+        ),
+        (
+            lambda text: text.replace(r"^(\d+\S*)$", r"(\d+)"),
+            r"finds a job id in 'qsub: error 15001, see line 7': begin it with \^, end it with \$",
         ),
         (lambda text: text.replace(r"(\d", r"((\d"), "has job_id_pattern = .*, which is no regular expression"),
         (lambda text: text.replace(r"(\d+\S*)", r"\d+"), "which must have one group, the job id, and has 0"),
