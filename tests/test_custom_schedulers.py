@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from mlxp_core.app_command import AppCommand
 from mlxp_core.errors import AnswerUnreadableError, OptionError
 from mlxp_core.options import BatchOptions
+from mlxp_core.plan import Plan
+from mlxp_core.resume import scheduler_of
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_scheduler
+from mlxp_core.schedulers.mistakes import mistakes_named
 from tests.clusters import REPOSITORY, Cluster
 from tests.programs import App, Result, info
 from tests.test_job_script import a_job
@@ -161,7 +166,7 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
     assert re.match(
         r"The scheduler's class pbs.PBSScheduler finds 0 of 1 job ids by its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
         r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and said:\n\d+\n"
-        r"PBS may well have taken the request, so it is not made again. Correct the class, and go on\.\n"
+        r"PBS may well have taken the request, so it is not made again. Correct the class \(/.*pbs\.py\), and go on\.\n"
         r"Perhaps submitted: logs/1\. Not submitted: logs/2-3\. To go on: mlxp resume logs/sweeps/\S+\n",
         result.stderr,
     ), result.stderr
@@ -256,6 +261,10 @@ def test_names() -> None:
             lambda text: re.sub(r"submit_command = .*", "submit_command = 'qsub -V'", text),
             r"has submit_command = 'qsub -V', which must be a tuple of words, such as \('qsub', '-V'\)",
         ),
+        (
+            lambda text: text.replace(r"^(\d+\S*)$", r"(\d+)"),
+            r"finds a job id in 'qsub: error 15001, see line 7': begin it with \^, end it with \$",
+        ),
         (lambda text: text.replace(r"(\d", r"((\d"), "has job_id_pattern = .*, which is no regular expression"),
         (lambda text: text.replace(r"(\d+\S*)", r"\d+"), "which must have one group, the job id, and has 0"),
         (
@@ -295,6 +304,25 @@ def test_wrong_directives(tmp_path: Path, end: str, message: str) -> None:
     kind = load_class(tmp_path, re.sub(r'return \[f"-N.*', f"return {end}", PBS))
     with pytest.raises(OptionError, match=message):
         kind(BatchOptions()).check(a_job())
+
+
+def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two launches to resume, each of the code of another commit."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    schedulers = []
+    for title in ("one", "two"):
+        directory = tmp_path / title
+        directory.mkdir()
+        (directory / "pbs.py").write_text(PBS.replace('"PBS"', f'"{title}"').replace('[f"exec', '[1 / 0, f"exec'))
+        app = AppCommand(("python", "main.py"), (), tmp_path)
+        options = {"name": None}
+        plan = Plan("pbs.PBSScheduler", options, app, str(directory / "main.py"), None, tmp_path, 1, [])
+        schedulers.append(scheduler_of(plan))
+    for title, scheduler in zip(("one", "two"), schedulers, strict=True):
+        assert scheduler.title == title
+        message = rf"failed in setup_lines \({tmp_path}/{title}/pbs.py, line \d+\): ZeroDivisionError"
+        with pytest.raises(OptionError, match=message), mistakes_named(type(scheduler)):
+            scheduler.script(a_job())
 
 
 def test_wrong_answers(tmp_path: Path) -> None:
