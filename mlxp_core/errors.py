@@ -9,7 +9,10 @@ MlxpError
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
 ├── RunFailedError           a run ended without a result
 ├── LaunchRecordError        the record of a launch is damaged, or of another kind
-├── SelectionError           what the user named is no run
+├── WrongUseError            a command was asked for what cannot be
+│   ├── NoRunsError              there are no runs in a directory
+│   ├── SelectionError           what the user named is no run, or several
+│   └── ConditionError           a condition on runs cannot be read
 ├── GitError                 git could not do what it was asked, or the repository is in no state for it
 ├── NoAnswerError            a question to the user got no answer
 ├── SafeCopyError            the copy of the code cannot be made
@@ -62,8 +65,20 @@ class LaunchRecordError(MlxpError):
     """The record of a launch is damaged, or of another kind than this version knows."""
 
 
-class SelectionError(MlxpError):
+class WrongUseError(MlxpError):
+    """A command was asked for what cannot be; its exit status is 2."""
+
+
+class NoRunsError(WrongUseError):
+    """There are no runs in a directory, or there is no such directory."""
+
+
+class SelectionError(WrongUseError):
     """What the user named is no run, or several."""
+
+
+class ConditionError(WrongUseError):
+    """A condition on runs cannot be read."""
 
 
 class GitError(MlxpError):

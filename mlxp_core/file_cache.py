@@ -21,16 +21,16 @@ _YOUNG_NS = 2_000_000_000
 class FileCache:
     """Values read from files below a directory, kept in one file there.
 
-    It is a convenience: damaged, or in a directory that cannot be written, it is as good as none. It appears whole, and
-    of two processes at once the later one's stays.
+    It is a convenience: damaged, or in another user's directory, it is as good as none. It appears whole, and of two
+    processes at once the later one's stays.
 
     Args:
-        directory: absolute; the files below it are remembered.
+        directory: absolute; the files below it are remembered. None for a few files, which are better read again.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / _NAME
-        self._prefix = len(str(directory)) + 1
+    def __init__(self, directory: Path | None) -> None:
+        self._file = directory / _NAME if directory else None
+        self._prefix = len(str(directory)) + 1 if directory else 0
         self._known = self._read()
         self._saved = dict(self._known)
         self._used: dict[str, list[Any]] = {}
@@ -62,15 +62,19 @@ class FileCache:
 
     def save(self) -> None:
         """Keep for the next time what was read this time, if it is more or other than before."""
-        if self._used == self._saved:
+        if self._file is None or self._used == self._saved:
             return
         try:
+            if self._file.parent.stat().st_uid != os.getuid():
+                return
             write_whole(self._file, json.dumps({"format": _FORMAT, "files": self._used}))
-        except (RunDirectoryError, TypeError, ValueError):  # another user's, a full disk, a date in a record
+        except (OSError, RunDirectoryError, TypeError, ValueError):  # a full disk, a date in a record
             return
         self._saved = dict(self._used)
 
     def _read(self) -> dict[str, list[Any]]:
+        if self._file is None:
+            return {}
         try:
             kept = json.loads(self._file.read_bytes())
             if kept["format"] != _FORMAT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ def remember(seen: Sequence[tuple[RecordedRun, JobState]]) -> None:
             entry = {"run": run.recorded_as, "job_id": run.first_job_id, "state": state.name, "reason": state.reason}
             of_sweeps.setdefault(run.submission.sweep, []).append(json.dumps(entry | {"at": now()}))
     for sweep, lines in of_sweeps.items():
-        with suppress(OSError), (sweep / JOB_STATES).open("ab", buffering=0) as file:
-            # In one piece, so that two processes do not mix their lines
-            file.write("".join(f"{line}\n" for line in lines).encode())
+        with suppress(OSError):
+            if sweep.stat().st_uid != os.getuid():
+                continue
+            with (sweep / JOB_STATES).open("ab", buffering=0) as file:
+                # In one piece, so that two processes do not mix their lines
+                file.write("".join(f"{line}\n" for line in lines).encode())

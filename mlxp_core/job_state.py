@@ -9,6 +9,9 @@ _FINAL = {
     *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE"),
     *("PREEMPTED", "REVOKED"),
 }
+_WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD"}
+# Names that a user may meet
+STATES = {*_FINAL, *_WAITING, "RUNNING", "COMPLETING", "SUSPENDED"}
 
 
 class JobState(NamedTuple):
@@ -38,4 +41,4 @@ class JobState(NamedTuple):
     @property
     def has_started(self) -> bool:
         """Whether it runs or has run."""
-        return self.is_final or self.name not in ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD")
+        return self.is_final or self.name not in _WAITING

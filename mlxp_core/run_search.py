@@ -34,7 +34,7 @@ def find_runs(directory: Path) -> Found:
         RunDirectoryError: it cannot be read.
     """
     path = str(directory)
-    if _has_record(path):
+    if has_record(path):
         return Found([path], sweeps_above(path))
     runs: list[str] = []
     sweeps: list[Path] = []
@@ -61,7 +61,7 @@ def _walk(path: str, depth: int, runs: list[str], sweeps: list[Path]) -> None:
                 sweeps += [Path(sweep.path) for sweep in os.scandir(entry.path) if sweep.is_dir()]
             elif name.startswith("launch-") and os.path.exists(f"{entry.path}/plan.json"):
                 is_sweep = True
-            elif (numbered and name.isdecimal()) or _has_record(entry.path):
+            elif (numbered and name.isdecimal()) or has_record(entry.path):
                 runs.append(entry.path)
             else:
                 others.append(entry.path)
@@ -73,7 +73,8 @@ def _walk(path: str, depth: int, runs: list[str], sweeps: list[Path]) -> None:
                 _walk(other, depth - 1, runs, sweeps)
 
 
-def _has_record(path: str) -> bool:
+def has_record(path: str) -> bool:
+    """Whether a directory is that of a run."""
     return any(os.path.exists(f"{path}/{subdir}/info.yaml") for subdir in SUBDIRS)
 
 

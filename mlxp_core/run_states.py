@@ -156,7 +156,7 @@ class RunStates:
 
     def _title(self, name: str | None) -> str:
         scheduler = self._scheduler(name) if name else None
-        return scheduler.title if scheduler else (name or "its scheduler").rpartition(".")[2]
+        return scheduler.title if scheduler else (name or "the scheduler").rpartition(".")[2].removesuffix("Scheduler")
 
     def _scheduler(self, name: str) -> Scheduler | None:
         if name not in self._schedulers:

@@ -6,17 +6,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mlxp_core.block_yaml import load_yaml
-from mlxp_core.errors import RunDirectoryError
+from mlxp_core.errors import NoRunsError
 from mlxp_core.file_cache import FileCache
 from mlxp_core.launch_records import LaunchRecord, Learned, Records, Submission, read_records
 from mlxp_core.run_directory import RunDirectory
-from mlxp_core.run_search import SUBDIRS, find_runs, sweeps_above
+from mlxp_core.run_info import RunStatus
+from mlxp_core.run_search import SUBDIRS, find_runs, has_record, sweeps_above
+
+# Runs here have ids of submitit's that mean nothing later
+LOCAL = "LocalScheduler"
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class RecordedRun:
     """One run on disk.
 
     Attributes:
-        directory: its own.
+        path: its directory, absolute.
+        output_subdir: where its record is in it.
         name: its number, or its directory as seen from the one that was asked about.
         info: its record (info.yaml); empty when it has none, or a damaged one.
         overrides: those that make it this run.
@@ -34,7 +40,8 @@ class RecordedRun:
         problem: what is wrong with its record; empty when nothing is.
     """
 
-    directory: RunDirectory
+    path: str
+    output_subdir: str | None
     name: str
     info: Mapping[str, Any]
     overrides: tuple[str, ...]
@@ -43,31 +50,43 @@ class RecordedRun:
     learned: Learned | None = None
     problem: str = ""
 
+    @cached_property
+    def directory(self) -> RunDirectory:
+        """Its directory, and what is in it."""
+        return RunDirectory(Path(self.path), self.output_subdir)
+
     @property
     def recorded_as(self) -> str:
         """Its directory as it was called when it was launched: the name by which records speak of it."""
-        return str(self.info.get("log_dir") or self.directory.path)
+        return str(self.info.get("log_dir") or self.path)
 
-    @property
+    @cached_property
     def scheduler(self) -> str | None:
         """The name of its scheduler's class, dotted where that is known; None for a run without one."""
         if self.launch is not None:
             return self.launch.scheduler
-        name = (self.info.get("scheduler") or {}).get("name")
+        name = self.info.get("scheduler", {}).get("name")
         return str(name) if name else self.submission.scheduler if self.submission else None
 
     @property
+    def scheduler_title(self) -> str | None:
+        """Its scheduler, as short as it can be shown: SLURM, OAR, Local."""
+        return self.scheduler.rpartition(".")[2].removesuffix("Scheduler") if self.scheduler else None
+
+    @cached_property
     def job_id(self) -> str | None:
-        """Its job, the one that its scheduler made last of it; None for a run without one."""
-        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        """Its job, the one that its scheduler made last of it; None for a run without one, also on this machine."""
+        if self.scheduler == LOCAL:
+            return None
+        own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submitted_again or (self.submission and not self.info.get("start_time")):
             return self.submission.job_id if self.submission else None
         return str(own) if own else None
 
-    @property
+    @cached_property
     def submitted_again(self) -> bool:
         """Whether it was submitted after its record was started: then that is an earlier start's."""
-        own = (self.info.get("scheduler") or {}).get("scheduler_job_id")
+        own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submission is None or own == self.submission.job_id:
             return False
         start, noted = seconds(self.info.get("start_time")), seconds(self.submission.at)
@@ -86,44 +105,49 @@ class RunReader:
         directory: of numbered runs, of a sweep, of sweeps, or of one run.
 
     Raises:
-        RunDirectoryError: there is no such directory.
+        NoRunsError: there is no such directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         if not self.directory.is_dir():
-            raise RunDirectoryError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
-        self.cache = FileCache(self.directory)
+            raise NoRunsError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
+
+    @cached_property
+    def cache(self) -> FileCache:
+        """What was read before; nothing is kept in the directory of a run itself."""
+        return FileCache(None if has_record(str(self.directory)) else self.directory)
 
     def read(self) -> list[RecordedRun]:
         """All runs, in the order of their numbers.
 
         Raises:
-            RunDirectoryError: there are none, or the directory cannot be read.
+            NoRunsError: there are none.
+            RunDirectoryError: the directory cannot be read.
         """
         found = find_runs(self.directory)
         if not found.runs:
-            raise RunDirectoryError(
+            raise NoRunsError(
                 f"There are no runs in {self.directory}: name a directory of numbered runs (./logs), of a sweep "
                 "(multirun/<day>/<time>), or of one run."
             )
         records = read_records(found.sweeps)
-        runs = [self._read(path, records) for path in found.runs]
-        return [run for run in runs if run is not None]
+        return [self._read(path, records, self.cache) for path in found.runs]
 
     def read_some(self, paths: Sequence[Path]) -> list[RecordedRun]:
         """The runs in these directories alone."""
         sweeps = {sweep: None for path in paths for sweep in sweeps_above(str(path))}
         records = read_records(sweeps)
-        return [run for path in paths if (run := self._read(str(path), records)) is not None]
+        cache = FileCache(None)
+        return [self._read(str(path), records, cache) for path in paths]
 
-    def _read(self, path: str, records: Records) -> RecordedRun | None:
+    def _read(self, path: str, records: Records, cache: FileCache) -> RecordedRun:
         info: Any = {}
         subdir, problem = "", ""
         for subdir in SUBDIRS:
             file = f"{path}/{subdir}/info.yaml" if subdir else f"{path}/info.yaml"
             try:
-                info = self.cache.read(file, load_yaml) or {}
+                info = cache.read(file, load_yaml) or {}
                 break
             except (FileNotFoundError, NotADirectoryError):
                 continue
@@ -137,23 +161,30 @@ class RunReader:
             launch = records.launches.get(path)
             subdir = str(launch.runs[path]["output_subdir"] or "") if launch else "metadata"
             problem = f"{path} has no record (info.yaml)"
-        if not isinstance(info, dict):
-            info, problem = {}, f"{path}/{subdir}/info.yaml is damaged"
+        if not problem and not _is_whole(info):
+            info, problem = {}, f"{path}/{subdir}/info.yaml is damaged".replace("//", "/")
         recorded_as = info.get("log_dir") or path
         launch = records.launches.get(recorded_as)
-        overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else self._overrides(path, subdir)
+        overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else _overrides(path, subdir, cache)
         above = f"{self.directory}/"
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
-        directory = RunDirectory(Path(path), subdir or None)
         submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
-        return RecordedRun(directory, name, info, tuple(overrides), launch, submission, learned, problem)
+        return RecordedRun(path, subdir or None, name, info, tuple(overrides), launch, submission, learned, problem)
 
-    def _overrides(self, path: str, subdir: str) -> Sequence[str]:
-        try:
-            found = self.cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
-        except (OSError, yaml.YAMLError):
-            return ()
-        return [str(one) for one in found] if isinstance(found, list) else ()
+
+def _is_whole(info: Any) -> bool:
+    """Whether it is all of a record; the scheduler comes last in a new one."""
+    if not isinstance(info, dict) or not isinstance(info.get("scheduler"), dict):
+        return False
+    return info.get("status") in RunStatus.__members__
+
+
+def _overrides(path: str, subdir: str, cache: FileCache) -> Sequence[str]:
+    try:
+        found = cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
+    except (OSError, yaml.YAMLError):
+        return ()
+    return [str(one) for one in found] if isinstance(found, list) else ()
 
 
 def seconds(moment: Any) -> float | None:

@@ -19,7 +19,7 @@ def select_runs(words: Sequence[str], directory: Path) -> list[RecordedRun]:
 
     Raises:
         SelectionError: a word names no run, or a number means several.
-        RunDirectoryError: there are no runs in the directory.
+        NoRunsError: there are no runs in the directory.
     """
     found: dict[Path, RecordedRun] = {}
     for word in words:

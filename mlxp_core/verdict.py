@@ -91,7 +91,7 @@ def judge_job(
     if status in (RunStatus.COMPLETE, RunStatus.FAILED):  # the run noted its end, and its script did not
         reason = _error(info) or "its script noted no exit status"
         return Verdict(status, reason, True, Basis.NOBODY)
-    if not answered:
+    if state is None and not answered:
         return Verdict(status, f"as its record says; {title} does not tell", False, Basis.RECORD)
     if state is None:
         return Verdict("UNKNOWN", _forgotten(status, title), True, Basis.NOBODY)

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import click
 
-from mlxp_core.errors import MlxpError
+from mlxp_core.cli.log import log
+from mlxp_core.cli.ls import ls
+from mlxp_core.cli.show import show
+from mlxp_core.cli.watch import watch
+from mlxp_core.errors import MlxpError, WrongUseError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,10 +37,14 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
+for command in (ls, show, log, watch):
+    cli.add_command(command)
+
+
 def main() -> None:
     """Run the command; an error of ours is a sentence on stderr."""
     try:
         cli(prog_name="mlxp")
     except MlxpError as error:
         click.echo(error, err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, WrongUseError) else 1)

@@ -148,12 +148,14 @@ class SLURMScheduler(Scheduler):
         forgotten = [job_id for job_id in job_ids if job_id not in known]
         if forgotten:
             rows = self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
-            # What is left of an array when it is cancelled as a whole is one row, `8` or `8_[2-5]`
-            wholes = {job_id.partition("_[")[0]: state for job_id, state in rows.items()}
+            # Tasks that started have rows of their own; the others share one, `8` or `8_[2-5]`, while they wait and
+            # when they are cancelled as a whole. One that is cancelled while others wait leaves it, and gets none
+            arrays = set(_bases(rows))
             for job_id in forgotten:
-                state = rows.get(job_id) or wholes.get(job_id.partition("_")[0])
-                if state:
-                    known[job_id] = state._replace(job_id=job_id)
+                if job_id in rows:
+                    known[job_id] = rows[job_id]
+                elif "_" in job_id and job_id.partition("_")[0] in arrays:
+                    known[job_id] = JobState("CANCELLED", job_id)
         return known
 
     def find(self, script: Path, tasks: int | None) -> list[str]:

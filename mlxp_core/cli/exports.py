@@ -1,0 +1,45 @@
+"""Runs for other programs: JSON and CSV."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlxp_core.run_rows import COLUMNS
+
+if TYPE_CHECKING:
+    from mlxp_core.run_rows import Row
+
+
+def print_json(rows: Sequence[Row], names: Sequence[str] | None) -> None:
+    """Print a list of objects, a line each; all columns, or those named."""
+    keys = names or list(COLUMNS)
+    lines = [json.dumps({key: _plain(row.shown(key)) for key in keys}, default=str, ensure_ascii=False) for row in rows]
+    click.echo("[\n" + ",\n".join(lines) + "\n]")
+
+
+def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
+    """Print a table with a head; metrics are columns of their own."""
+    import csv
+
+    keys = list(names or COLUMNS)
+    if names is None:
+        keys.remove("metrics")
+        keys += list(dict.fromkeys(key for row in rows for key in row.metrics))
+    writer = csv.writer(sys.stdout)
+    writer.writerow(keys)
+    for row in rows:
+        values = (row.shown(key) for key in keys)
+        writer.writerow([" ".join(value) if isinstance(value, list) else value for value in values])
+
+
+def _plain(value: Any) -> Any:
+    """A value as strict JSON has it: without NaN and infinity."""
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value

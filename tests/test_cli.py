@@ -1,0 +1,424 @@
+"""The commands that look at runs, on runs of this machine."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+import yaml
+
+from mlxp_core import runs as runs_module
+from mlxp_core.runs import RunReader
+from tests.programs import App, info
+
+pytestmark = pytest.mark.once
+MLXP = str(Path(sys.executable).with_name("mlxp"))
+SWEEP = ("hydra/launcher=local", "hydra/callbacks=mlxp_logging")
+
+
+def mlxp(app: App, *arguments: str, status: int = 0) -> str:
+    """Run the command in the application's directory; return what it printed."""
+    result = app.call(MLXP, *arguments)
+    assert result.status == status, result.text
+    assert "Traceback" not in result.stderr
+    return result.stdout if status == 0 else result.text
+
+
+def listed(app: App, *arguments: str) -> list[dict[str, Any]]:
+    """What `mlxp ls --json` says."""
+    found: list[dict[str, Any]] = json.loads(mlxp(app, "ls", "--json", *arguments))
+    return found
+
+
+def statuses(app: App, *arguments: str) -> dict[str, str]:
+    return {row["run"]: row["status"] for row in listed(app, *arguments)}
+
+
+def change(run: Path, **values: Any) -> None:
+    """Give a run's record other values."""
+    path = run / "metadata" / "info.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}, sort_keys=False))
+
+
+def test_list_show_log(app: App) -> None:
+    app.write("conf/config.yaml", "x: 1\naction: null\nlong: null\noptimizer: {lr: 0.1, name: sgd}\n")
+    result = app.run("-m", "x=2,10", "action=null,raise", f"long={'y' * 150}", "optimizer.lr=1e-2", *SWEEP)
+    assert result.status == 1
+    for number, value in enumerate([0.5, 0.25, float("nan"), 0.75], start=1):
+        lines = [json.dumps({"loss": 1.5, "step": 1}), json.dumps({"loss": value, "step": 2}), '{"loss": 3']
+        app.write(f"logs/{number}/metrics/train.json", "\n".join(lines))
+
+    text = mlxp(app, "ls")
+    head, columns, *rows = text.splitlines()
+    assert head == f"All runs: long={'y' * 150} optimizer.lr=0.01"
+    assert columns.split() == ["run", "status", "scheduler", "started", "elapsed", "overrides", "metrics"]
+    assert len(rows) == 4
+    assert "FAILED" in rows[1]
+    assert "x=2 action=raise" in rows[1]
+    assert rows[1].endswith("train.loss=0.25 train.step=2")
+    assert "\x1b" not in text
+
+    assert statuses(app) == {"1": "COMPLETE", "2": "FAILED", "3": "COMPLETE", "4": "FAILED"}
+    assert statuses(app, "--status", "failed,TIMEOUT") == {"2": "FAILED", "4": "FAILED"}
+    assert list(statuses(app, "--where", "x>=10 and optimizer.name==sgd")) == ["3", "4"]
+    assert list(statuses(app, "--where", "train.loss<0.6")) == ["1", "2"]
+    assert list(statuses(app, "--sort", "-train.loss")) == ["4", "1", "2", "3"]
+    assert list(statuses(app, "--sort", "x", "--where", "action==null")) == ["1", "3"]
+    assert mlxp(app, "ls", "--columns", "run,optimizer.lr,x,train.loss").splitlines()[3].split() == (
+        ["3", "0.01", "10", "nan"]
+    )
+    row = listed(app)[1]
+    assert row["reason"] == "ValueError: told to fail"
+    assert row["metrics"] == {"train.loss": 0.25, "train.step": 2}
+    assert row["directory"] == str(app.directory / "logs" / "2")
+    table = list(csv.DictReader(io.StringIO(mlxp(app, "ls", "--csv"))))
+    assert [row["train.loss"] for row in table] == ["0.5", "0.25", "nan", "0.75"]
+    assert mlxp(app, "ls", "--where", "x>100").splitlines()[-1] == "No run is like that."
+
+    shown = mlxp(app, "show", "2")
+    for part in ("is FAILED: ValueError: told to fail", "x=2 action=raise", "a line on stdout", "a line on stderr",
+                 f"bash {app.directory}/logs/2/script.sh", "train.loss=0.25", "exit       1"):  # fmt: skip
+        assert part in shown
+    assert mlxp(app, "show", "1-3,2", "logs/1").count("log.stdout, its last") == 3
+    assert mlxp(app, "log", "3") == "a line on stdout\n"
+    assert mlxp(app, "log", "--err", str(app.directory / "logs" / "3")) == "a line on stderr\n"
+    assert mlxp(app, "log", "-f", "1") == "a line on stdout\n"
+    assert "2 is FAILED" in mlxp(app, "log", "-f", "2", status=1)
+    assert "0/4" not in mlxp(app, "watch", status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ls", "--where", "x ! 3"], "  x ! 3\n    ^"),
+        (["ls", "--where", "z==3"], "no run has 'z'"),
+        (["ls", "--sort", "y"], "no run has 'y'"),
+        (["ls", "--columns", "run,statos"], "did you mean status?"),
+        (["ls", "--status", "FALED"], "did you mean FAILED?"),
+        (["ls", "--json", "--csv"], "cannot go together"),
+        (["ls", "nowhere"], "There is no directory nowhere"),
+        (["ls", "conf"], "There are no runs in "),
+        (["show", "7"], "There is no run 7 in logs; it has 1 to 1."),
+        (["show", "5-9"], "There is no run 5-9 in logs"),
+        (["show", "1,x"], "'1,x' is no run"),
+        (["show", "conf/"], "it has no info.yaml"),
+        (["log", "1-3"], None),
+        (["show"], "Missing argument"),
+        (["log", "logs/none"], "'logs/none' is no run"),
+    ],
+)
+def test_wrong_use(tmp_path: Path, arguments: list[str], said: str | None) -> None:
+    app = App(tmp_path).write_probe()
+    make_run(tmp_path / "logs" / "1", status="COMPLETE", exit_status=0)
+    if said is None:
+        mlxp(app, *arguments)
+        return
+    text = mlxp(app, *arguments, status=2)
+    assert said in text
+
+
+def make_run(path: Path, **values: Any) -> Path:
+    """A run directory with a record, as a local launch leaves it."""
+    (path / "metadata").mkdir(parents=True)
+    (path.parent / ".numbers").touch()
+    record = {
+        "status": "STARTING",
+        "start_time": "2026-11-23T03:31:43+00:00",
+        "end_time": None,
+        "hostname": os.uname().nodename,
+        "process_id": None,
+        "log_dir": str(path),
+        "scheduler": {"name": "LocalScheduler", "scheduler_job_id": None},
+    }
+    (path / "metadata" / "info.yaml").write_text(yaml.safe_dump({**record, **values}, sort_keys=False))
+    (path / "metadata" / "config.yaml").write_text("x: 1\n")
+    (path / "log.stdout").touch()
+    return path
+
+
+def test_records_that_are_not_whole(tmp_path: Path) -> None:
+    app = App(tmp_path)
+    logs = tmp_path / "logs"
+    for number in range(1, 7):
+        make_run(logs / str(number), status="COMPLETE", exit_status=0)
+    files = [logs / str(number) / "metadata" / "info.yaml" for number in range(1, 7)]
+    files[0].write_text("status: COMP")
+    files[1].write_text("status: {")
+    files[2].write_text("")
+    files[3].unlink()
+    files[4].write_bytes(b"\xff\xfe\x00")
+    assert statuses(app) == {
+        "1": "DAMAGED", "2": "DAMAGED", "3": "DAMAGED", "4": "UNKNOWN", "5": "DAMAGED", "6": "COMPLETE",
+    }  # fmt: skip
+    assert "info.yaml is damaged" in mlxp(app, "show", "2")
+    assert "has no record" in mlxp(app, "show", "4")
+
+
+def test_another_users_runs(tmp_path: Path) -> None:
+    """They are shown, and nothing is written among them."""
+    if os.getuid() != 0:
+        pytest.skip("needs another user")
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == 0 and parent != Path("/tmp") and str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    make_run(tmp_path / "logs" / "1", status="COMPLETE", exit_status=0)
+    make_run(tmp_path / "logs" / "2").chmod(0o700)
+    before = sorted(tmp_path.rglob("*"))
+    result = subprocess.run(
+        [sys.executable, "-c", LS_AS_NOBODY, str(tmp_path / "logs")], capture_output=True, text=True, check=False
+    )
+    assert '"status": "COMPLETE"' in result.stdout, result.stderr
+    assert '"status": "UNKNOWN"' in result.stdout
+    assert "Permission denied" in result.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# The interpreter and this package may stand in root's home
+LS_AS_NOBODY = """
+import os, sys
+from mlxp_core.cli import main
+from mlxp_core import run_listing, run_states, processes
+import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]
+main()
+"""
+
+
+def test_a_killed_process(app: App) -> None:
+    """Of a run with a script, of one with its script, and of a plain one."""
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
+    plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
+    logs = app.directory / "logs"
+    wait_for(lambda: len(app.runs()) == 3)
+    assert set(statuses(app).values()) == {"RUNNING"}
+    records = {run.name: info(run) for run in app.runs()}
+    (alone,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
+    first, second = sorted(records.keys() - {alone})
+    os.kill(records[first]["process_id"], signal.SIGKILL)
+    wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
+    os.kill(records[alone]["process_id"], signal.SIGKILL)
+    plain.communicate()
+    sweep.communicate()
+    rows = {row["run"]: row for row in listed(app)}
+    assert rows[first]["reason"] == "ended by signal SIGKILL during the run"
+    for name in (second, alone):
+        assert info(logs / name)["status"] == "RUNNING"
+        assert rows[name]["status"] == "FAILED"
+        assert "is gone and left no end: it was killed" in rows[name]["reason"]
+    # The id of a process is given again: this one is alive, and started after that run
+    change(logs / alone, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
+    assert statuses(app)[alone] == "FAILED"
+    change(logs / alone, hostname="another-machine")
+    assert statuses(app)[alone] == "UNKNOWN"
+
+
+def wait_for(condition: Any, timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_run_whose_script_still_works(app: App) -> None:
+    """Before the application starts, and between its end and that of its script, it goes on."""
+    script = app.write("logs/1/script.sh", "sleep 30\n")
+    make_run_over(app.directory / "logs" / "1", process_id=2**22 + 1)
+    assert statuses(app) == {"1": "FAILED"}
+    process = subprocess.Popen(["sh", str(script)])
+    try:
+        assert statuses(app) == {"1": "RUNNING"}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def make_run_over(path: Path, **values: Any) -> None:
+    """The record of a run whose process is gone."""
+    other = make_run(path.parent / "other", status="RUNNING", **values)
+    (other / "metadata").rename(path / "metadata")
+    (other / "log.stdout").unlink()
+    other.rmdir()
+
+
+def test_hydras_own_directories(app: App) -> None:
+    app.sweep("x=1,2", "hydra/launcher=local")
+    app.sweep("x=3", "hydra/launcher=local", "hydra.sweep.dir=multirun/again/now")
+    (first,) = [path.parent for path in app.directory.glob("multirun/*/*/0") if path.parts[-3] != "again"]
+    assert list(statuses(app, str(first))) == ["0", "1"]
+    place = str(first.relative_to(app.directory / "multirun"))
+    assert list(statuses(app, "multirun")) == [f"{place}/0", f"{place}/1", "again/now/0"]
+    assert list(statuses(app, str(first / "1"))) == ["1"]
+    assert "x=2" in mlxp(app, "show", "1", "-d", str(first))
+    assert "x=2" in mlxp(app, "show", str(first / "1"))
+    assert "The number 0 means 2 runs in multirun" in mlxp(app, "show", "0", "-d", "multirun", status=2)
+    assert not list(first.glob("*/.mlxp-cache.json"))
+
+
+def test_launches_that_are_not_submitted(app: App) -> None:
+    app.sweep("x=1,2,3", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra.launcher.max_array_size=2",
+              "hydra/callbacks=mlxp_logging")  # fmt: skip
+    assert {row["reason"] for row in listed(app)} == {"it was a dry run"}
+    (launch,) = app.directory.glob("logs/sweeps/*/launch-1")
+    plan = launch / "plan.json"
+    plan.write_text(plan.read_text().replace('"dry_run": true', '"dry_run": false'))
+    assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
+    assert f"'mlxp resume {launch.parent}' submits it" in listed(app)[0]["reason"]
+    assert "3/3 over: 3 NOT_SUBMITTED" in mlxp(app, "watch", status=1)
+    (launch / "1").mkdir(exist_ok=True)
+    (launch / "1" / "answer.txt").touch()
+    size = json.loads(plan.read_text())["array_size"]
+    assert list(statuses(app).values()) == ["UNKNOWN"] * size + ["NOT_SUBMITTED"] * (3 - size)
+    with (launch / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert listed(app)[0]["reason"] == "its launch is submitting it"
+
+
+CUSTOM = """
+from mlxp_core.schedulers import Scheduler, SLURMScheduler
+
+class Silent(SLURMScheduler):
+    title = "Silent"
+    states = Scheduler.states
+
+    def states_command(self, job_ids):
+        return []
+"""
+
+
+def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
+    app.write("custom_scheduler.py", CUSTOM)
+    app.environment["PYTHONPATH"] = str(app.directory)
+    app.sweep("x=1,2", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    (launch,) = app.directory.glob("logs/sweeps/*/launch-1")
+    plan = (launch / "plan.json").read_text().replace('"dry_run": true', '"dry_run": false')
+    plan = plan.replace("mlxp_core.schedulers.slurm.SLURMScheduler", "custom_scheduler.Silent")
+    (launch / "plan.json").write_text(plan)
+    entries = [{"run": str(app.directory / "logs" / name), "job_id": name, "scheduler": "Silent",
+                "at": "2026-11-23T03:31:43+00:00"} for name in "12"]  # fmt: skip
+    (launch.parent / "submissions.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    start = {"status": "RUNNING", "start_time": "2026-11-23T03:31:44+00:00"}
+    change(app.directory / "logs" / "1", **start, scheduler={"name": "Silent", "scheduler_job_id": "1"})
+    result = app.call(MLXP, "ls", "--columns", "run,status,job")
+    assert [line.split() for line in result.stdout.splitlines()[-2:]] == [["1", "RUNNING", "1"], ["2", "STARTING", "2"]]
+    assert "Silent cannot be asked" in result.stderr
+    (app.directory / "custom_scheduler.py").unlink()
+    result = app.call(MLXP, "ls")
+    assert result.status == 0
+    assert "custom_scheduler.Silent cannot be imported" in result.stderr
+
+
+def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = tmp_path / "logs"
+    for number in range(1, 6):
+        run = make_run(logs / str(number), status="COMPLETE", exit_status=0)
+        os.utime(run / "metadata" / "info.yaml", ns=(0, number))
+    read: list[bytes] = []
+
+    def counted(data: bytes) -> Any:
+        read.append(data)
+        return yaml.safe_load(data)
+
+    def listing() -> int:
+        read.clear()
+        reader = RunReader(logs)
+        assert [run.info.get("status") for run in reader.read()] == ["COMPLETE"] * 5
+        reader.cache.save()
+        return len(read)
+
+    monkeypatch.setattr(runs_module, "load_yaml", counted)
+    assert listing() == 5
+    assert listing() == 0
+    change(logs / "3", user="else")
+    assert listing() == 1
+    assert listing() == 1  # so young that it may change again unseen
+    for damage in ("", "[]", '{"format": 1, "files": {"1/metadata/info.yaml": 3}}', '{"format": 9}'):
+        (logs / ".mlxp-cache.json").write_text(damage)
+        assert listing() == 5
+        assert listing() == 1
+
+
+def test_two_listings_at_once(app: App) -> None:
+    for number in range(1, 200):
+        make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
+    time.sleep(2.1)
+    processes = [app.start(MLXP, "ls", "--json") for _ in range(4)]
+    assert len({process.communicate()[0] for process in processes}) == 1
+    assert json.loads((app.directory / "logs" / ".mlxp-cache.json").read_text())["format"] == 1
+    assert not list((app.directory / "logs").glob(".*json.*"))
+
+
+def test_watch_and_follow(app: App) -> None:
+    """Plain lines in a pipe, a live table on a terminal; both end with the last run."""
+    app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older one, of no interest
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep4", *SWEEP, "hydra.launcher.n_jobs=2")
+    wait_for(lambda: len(app.runs()) == 3)
+    following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
+    watching = app.start(MLXP, "watch", "--interval", "1")
+    live = terminal(app, "watch", "--interval", "1")
+    quiet = terminal(app, "watch", "--interval", "1")
+    quiet.expect("RUNNING")
+    quiet.sendintr()
+    assert "Traceback" not in quiet.read()
+    quiet.close()
+    assert quiet.exitstatus == 130
+    stdout, stderr = watching.communicate(timeout=60)
+    assert "0/2 over: 2 RUNNING" in stdout, stderr
+    assert "RUNNING -> COMPLETE  x=2" in stdout
+    assert stdout.splitlines()[-1] == "2/2 over: 2 COMPLETE"
+    assert watching.returncode == 0
+    assert following.communicate(timeout=60) == ("a line on stdout\n", "3 is COMPLETE\n")
+    assert following.returncode == 0
+    live.expect("2 COMPLETE")
+    live.expect(pexpect.EOF)
+    live.close()
+    assert live.exitstatus == 0
+    sweep.communicate()
+
+
+def terminal(app: App, *arguments: str, env: Any = None) -> Any:
+    """The command on a terminal of its own."""
+    cwd = str(app.directory)
+    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), timeout=60, encoding="utf-8", cwd=cwd, env=env)
+
+
+def test_on_a_terminal(app: App) -> None:
+    """A table that fits, with colours unless they are not wanted."""
+    make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
+    app.write("logs/1/metadata/overrides.yaml", "- key=" + "long" * 30 + "\n")
+    for environment, colours in (({}, True), ({"NO_COLOR": "1"}, False)):
+        env = {**os.environ, "TERM": "xterm", **environment}
+        text = terminal(app, "ls", env=env).read()
+        assert ("\x1b[32m" in text) is colours
+        assert "COMPLETE" in text
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
+        assert all(len(line) <= 100 for line in lines)
+        assert sum(line.count("l") for line in lines if "long" in line or "ong" in line) >= 30
+
+
+def test_help(app: App) -> None:
+    start = time.monotonic()
+    top = mlxp(app, "--help")
+    assert time.monotonic() - start < 3  # 0.3 s on a machine that does nothing else
+    for command in ("ls", "show", "log", "watch", "resume"):
+        assert command in top
+        assert "Example" in mlxp(app, command, "--help")
+    code = "import sys, mlxp_core.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = app.call(app.python, "-c", code).stdout.split()
+    assert not {"hydra", "omegaconf", "rich", "yaml", "submitit", "git"} & set(loaded)
+    completion = app.call(MLXP, env={"_MLXP_COMPLETE": "bash_complete", "COMP_WORDS": "mlxp l", "COMP_CWORD": "1"})
+    assert completion.stdout.split() == ["plain,log", "plain,ls"]
