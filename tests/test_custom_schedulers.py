@@ -316,7 +316,7 @@ def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.Monke
         (directory / "pbs.py").write_text(PBS.replace('"PBS"', f'"{title}"').replace('[f"exec', '[1 / 0, f"exec'))
         app = AppCommand(("python", "main.py"), (), tmp_path)
         options = {"name": None}
-        plan = Plan("pbs.PBSScheduler", options, app, str(directory / "main.py"), None, tmp_path, 1, [])
+        plan = Plan("pbs.PBSScheduler", options, app, str(directory / "main.py"), None, {}, tmp_path, 1, [])
         schedulers.append(scheduler_of(plan))
     for title, scheduler in zip(("one", "two"), schedulers, strict=True):
         assert scheduler.title == title
