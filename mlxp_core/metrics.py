@@ -24,7 +24,7 @@ from mlxp_core import console
 from mlxp_core.errors import RunDirectoryError
 from mlxp_core.metrics_file import MetricsFile
 from mlxp_core.run_directory import read_if_there, write_whole
-from mlxp_core.scalars import Scalar, are_scalars, encode, scalars
+from mlxp_core.scalars import SCALAR_TYPES, Scalar, encode, scalars
 
 _LOGGER = "metrics"
 # Files that stay open, at most: a process may have few
@@ -91,7 +91,12 @@ class MetricsHandler(logging.Handler):
         try:
             file = self._files.get(name)
             # So are nearly all records, and this is in the application's loops
-            if file and type(values) is dict and values.keys() <= file.keys and are_scalars(values.values()):
+            if (
+                file
+                and type(values) is dict
+                and values.keys() <= file.keys
+                and SCALAR_TYPES.issuperset(map(type, values.values()))
+            ):
                 self._append(file, name, values)
             elif not isinstance(values, Mapping):
                 self._pass_on(record)

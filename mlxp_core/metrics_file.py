@@ -7,13 +7,16 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlxp_core.run_directory import cannot_write, write_whole
 
-# How often a file is looked for: an editor may have replaced it. In every call where processes of this attempt may have
+# Not empty in a process that has forked, and in its forks
+_forked: set[bool] = set()
+os.register_at_fork(before=lambda: _forked.add(True))
+# How often a file is looked for: an editor may have replaced it
 _CHECK_S = 1
 
 
@@ -64,18 +67,17 @@ class MetricsFile:
         # later ones may go back on purpose, as a last line does that names the best epoch
         self._logged: set[str | None] = set()
         self._fd = -1
-        self._open_as: tuple[int, tuple[int, int]] | None = None
+        self._open_in = 0  # the process that opened it
         self._check_at = 0.0
 
     def supersede(self, record: Mapping[str, Any]) -> None:
-        """Before a record is appended: take out what it supersedes.
-
-        Also what is no record, which a killed process may have left at the end.
+        """Before a record is appended: take out what it supersedes, and a line that a killed process left half.
 
         Raises:
             RunDirectoryError: it cannot be taken out.
         """
-        if self._earlier is None:
+        told_by = "step" if record.get("epoch") is None else "epoch"
+        if self._earlier is None or told_by in self._logged:  # fast, for all records but the first ones
             return
         new = position(record)
         kind = new.kind if new else None
@@ -95,23 +97,25 @@ class MetricsFile:
             RunDirectoryError: it cannot be written.
         """
         try:
-            if self._earlier is None:
-                self._write(line)
-            else:
+            if _forked and self._earlier:  # another process of this attempt may replace the file
                 with self._alone():
+                    self._open()
                     self._write(line)
+            else:
+                if time.monotonic() > self._check_at or os.getpid() != self._open_in:
+                    self._open()
+                self._write(line)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; the next line opens it again."""
         # Not in a fork, which may have closed all its files and given the number to another
-        if self._open_as is not None and self._open_as[0] == os.getpid():
+        if self._open_in == os.getpid():
             os.close(self._fd)
-        self._open_as = None
+        self._open_in = 0
 
     def _write(self, line: bytes) -> None:
-        self._open()
         written = 0
         try:
             while written < len(line):
@@ -124,25 +128,26 @@ class MetricsFile:
 
     def _open(self) -> None:
         """Make sure that the right file is open: it may be removed or replaced by now, and this process be a fork."""
-        now, pid = time.monotonic(), os.getpid()
-        if self._open_as is not None and self._open_as[0] == pid and now < self._check_at:
-            return
-        self._check_at = now + (_CHECK_S if self._earlier is None else 0)
-        try:
-            if self._open_as == (pid, _identity(self.path.stat())):
+        self._check_at = time.monotonic() + _CHECK_S
+        pid = os.getpid()
+        with suppress(OSError):  # there is no file, or the application closed what it did not open
+            if self._open_in == pid and _identity(self.path.stat()) == _identity(os.fstat(self._fd)):
                 return
-        except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.close()
+        # The old one stays open: its number may be another file's by now
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        there = os.fstat(self._fd)
-        self._open_as = (pid, _identity(there))
-        if there.st_size and os.pread(self._fd, 1, there.st_size - 1) != b"\n":
-            os.write(self._fd, b"\n")  # a torn line must not take the next one along
+        self._open_in = pid
+        try:
+            size = os.fstat(self._fd).st_size
+            if size and os.pread(self._fd, 1, size - 1) != b"\n":
+                os.write(self._fd, b"\n")  # a torn line must not take the next one along
+        except OSError:
+            self.close()
+            raise
 
     def _take_out(self, new: Position | None, identity: tuple[int, int], size: int) -> None:
         if not self.path.exists() or _identity(self.path.stat()) != identity:
-            self._earlier = None  # removed, or another process of this attempt was here before
+            self._logged |= {"epoch", "step"}  # removed, or another process of this attempt was here before
             return
         content = self.path.read_bytes()
         kept: list[bytes] = []
@@ -154,6 +159,7 @@ class MetricsFile:
             self._superseded.parent.mkdir(parents=True, exist_ok=True)
             with self._superseded.open("ab") as file:
                 file.writelines(gone)
+            self.close()
             write_whole(self.path, b"".join([*kept, content[size:].lstrip(b"\n")]).decode())
             self._earlier = (_identity(self.path.stat()), sum(map(len, kept)))
 

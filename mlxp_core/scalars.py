@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from numbers import Real
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 Scalar = bool | int | float | str | None
 
 _SCALARS = (bool, int, float, str, type(None))
-_SCALAR_TYPES = frozenset(_SCALARS)
+SCALAR_TYPES = frozenset(_SCALARS)
 
 
 def _make_encode() -> Callable[[dict[str, Scalar]], str]:
@@ -32,17 +32,12 @@ def _make_encode() -> Callable[[dict[str, Scalar]], str]:
 encode = _make_encode()
 
 
-def are_scalars(values: Iterable[Any]) -> bool:
-    """Whether values are scalars of Python's own types."""
-    return _SCALAR_TYPES.issuperset(map(type, values))
-
-
 def scalars(values: Mapping[Any, Any]) -> tuple[dict[str, Scalar], dict[str, str]]:
     """The values of a dict that are scalars, as Python's own types; and what is wrong with the others."""
     plain: dict[str, Scalar] = {}
     others: dict[str, str] = {}
     for key, value in dict(values).items():
-        if type(value) in _SCALAR_TYPES and type(key) is str:
+        if type(value) in SCALAR_TYPES and type(key) is str:
             plain[key] = value
             continue
         try:

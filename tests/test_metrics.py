@@ -42,8 +42,8 @@ train, evaluation = logging.getLogger("metrics.train"), logging.getLogger("metri
 @hydra.main(version_base=None, config_path="conf", config_name="config")
 def main(config):
     here = Path(HydraConfig.get().runtime.output_dir)
-    checkpoint = here / "artifacts" / "epoch"
-    (here / "seen.json").write_text("{}")
+    task = os.environ.get("SLURM_PROCID", "0")
+    checkpoint = here / "artifacts" / ("epoch" if task == "0" else f"epoch{task}")
 
     def maybe_die(epoch, where):
         mark = here / "artifacts" / "killed"
