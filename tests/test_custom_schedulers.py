@@ -146,6 +146,7 @@ def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
             "Runs on PBS cannot be waited for, as hydra.launcher.wait=true asks: give pbs.PBSScheduler the methods "
             "states_command and parse_states, or do not wait.",
         ),
+        (["hydra/sweeper=optuna"], "Runs on PBS cannot be waited for, as the sweeper OptunaSweeper asks: give "),
         (["hydra.launcher.array_parallelism=2"], "PBS takes each run on its own here: remove "),
         ([], "The scheduler's class pbs.PBSScheduler failed in setup_lines ("),
     ):

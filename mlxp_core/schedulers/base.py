@@ -38,7 +38,7 @@ class Scheduler(BatchSystem):
         inherits_environment: whether a job sees the environment of the submission command (default: True).
         own_variables: prefixes of the environment variables that the scheduler sets in a job; a job that is submitted
             from inside another one must not inherit them. `kept_variables` are those that it needs all the same.
-        unknown_pattern: a regular expression for answers after which the job may have been taken all the same.
+        unknown_pattern: a regular expression for errors after which the job may have been taken all the same.
         passing_pattern: a regular expression for refusals that pass: the same request may be taken later.
         answer_timeout_s: how long the scheduler may take for an answer, in seconds (default: 60).
         options_class: what `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
@@ -53,7 +53,8 @@ class Scheduler(BatchSystem):
         after_arguments(job_ids): arguments that let one request wait for others, for `array_parallelism`.
 
     To be waited for, by `hydra.launcher.wait=true` or a sweeper that needs results:
-        states_command(job_ids): the one command that tells the states of these jobs.
+        states_command(job_ids): the one command that tells the states of these jobs; its exit status is 0 also when
+            some of them have ended.
         parse_states(output): a `JobState` for each job id in its answer; jobs that it does not name are over.
 
     To go on by itself when an answer is lost:
