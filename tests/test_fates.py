@@ -9,6 +9,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import info
+from tests.test_run_states import forgetting, statuses
 from tests.test_waiting import FATES, returned, start, with_showing_sweeper
 
 
@@ -32,6 +33,16 @@ def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> Non
     assert f"(job {ids[3]}) was ended: CANCELLED: somebody cancelled it" in results["cancelled"]
     assert results["requeued"] == "COMPLETED 7"
     assert info(app.directory / "logs" / "5")["status"] == "COMPLETE"
+    # The same, for who looks later; and what somebody saw is known when SLURM has forgotten it
+    for environment in (None, forgetting(app)):
+        shown = statuses(app, environment)
+        assert shown[:2] + shown[3:] == ["COMPLETE", "TIMEOUT", "CANCELLED", "COMPLETE", "TIMEOUT"]
+        assert shown[2] in ("FAILED", "OUT_OF_MEMORY")
+    for record in app.directory.rglob("job-states.jsonl"):
+        record.unlink()
+    shown = statuses(app, forgetting(app))
+    assert shown[:2] == ["COMPLETE", "FAILED"]  # its script noted the signal
+    assert shown[2] in ("UNKNOWN", "FAILED")
 
 
 @pytest.mark.once
@@ -51,3 +62,4 @@ def test_fates_on_oar(oar: Cluster) -> None:
     again = info(app.directory / "logs" / "4")
     assert again["status"] == "COMPLETE"
     assert again["scheduler"]["scheduler_job_id"] not in ids
+    assert statuses(app) == ["COMPLETE", "TIMEOUT", "CANCELLED", "COMPLETE"]
