@@ -57,7 +57,13 @@ class Array:
 
 
 def array_script(
-    array: Array, shell_path: str, *, directives: Sequence[str], index: str, setup: Sequence[str] = ()
+    array: Array,
+    shell_path: str,
+    *,
+    directives: Sequence[str],
+    index: str,
+    setup: Sequence[str] = (),
+    attempt: str = "",
 ) -> str:
     """The script of an array.
 
@@ -67,6 +73,7 @@ def array_script(
         directives: whole lines for the scheduler.
         index: the shell word by which a task knows its number.
         setup: shell lines before all others; `here` is the request's directory, `task` the task's.
+        attempt: the options of `python -m mlxp_core.attempt`, shell words, for jobs that may start again.
     """
     shell = shell_word(shell_path)
     comment = "# Task N of this array is the run that the link N in the directory of this script leads to."
@@ -85,5 +92,12 @@ def array_script(
             '    "$3" "$1"/script.sh >> "$1"/log.stdout 2>> "$1"/log.stderr || exit 1',
             f"' sh '{{}}' {shell_word(str(info))} {shell}",
         ]
+        if attempt:
+            start = [
+                "# A run that fails does not stop the others; one that completed is not run again with its job.",
+                f"cd / && exec {shell_word(array.jobs[0].app.argv[0])} -m mlxp_core.attempt {attempt} \\",
+                f'    --directory "$task" --info {shell_word(str(info))} '
+                f"--shell {shell} --parallel {array.parallel_runs}",
+            ]
     lines = [f"here={shell_word(str(array.directory))}", comment, f'task="$here"/{index}', *setup, *start]
     return "\n".join([f"#!{shell_path}", *directives, "", *lines, ""])

@@ -109,6 +109,21 @@ def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
     }
 
 
+def requeued(info: dict[str, Any], job: str) -> dict[str, Any]:
+    """The record of a run that did not complete, and whose job is started again.
+
+    Args:
+        info: the record so far.
+        job: what the scheduler calls the job in all its attempts.
+    """
+    return {**restarted(info), "requeues": {job: requeues(info, job) + 1}}
+
+
+def requeues(info: dict[str, Any], job: str) -> int:
+    """How often the run's job was started again because its time was over; another job has a count of its own."""
+    return int(info.get("requeues", {}).get(job, 0))
+
+
 def ended(info: dict[str, Any], error: dict[str, str] | None) -> dict[str, Any]:
     """The record of a run that ends now; `error` (type, message) is None for one that succeeded."""
     status = RunStatus.COMPLETE if error is None else RunStatus.FAILED

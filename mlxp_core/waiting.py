@@ -21,7 +21,7 @@ from mlxp_core.run_info import RunStatus, read_info
 # up to a minute (nfs(5), acregmax)
 _GRACE_S = 60
 _HINTS = {
-    "TIMEOUT": ": its time was over. Raise hydra.launcher.timeout_min",
+    "TIMEOUT": ": its time was over. Raise hydra.launcher.timeout_min (or hydra.launcher.max_requeues)",
     "OUT_OF_MEMORY": ": it used more memory than it asked for. Raise hydra.launcher.mem_gb",
     "CANCELLED": ": somebody cancelled it",
     "NODE_FAIL": ": its node failed",

@@ -26,6 +26,7 @@ from mlxp_core.errors import (
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.job_state import JobState
 from mlxp_core.options import BatchOptions, lines_of
+from mlxp_core.requeue import Requeue, check_requeue
 
 
 class Scheduler(ABC):
@@ -72,6 +73,8 @@ class Scheduler(ABC):
 
     def __init__(self, options: BatchOptions) -> None:
         self.options = options
+        if options.max_requeues:
+            check_requeue(self.title, self.requeue(), options)
 
     # ---- questions, answered without acting -------------------------------------------------------------------------
 
@@ -119,6 +122,20 @@ class Scheduler(ABC):
         """Shell words behind the command's overrides."""
         return []
 
+    def requeue(self) -> Requeue | None:
+        """How a job asks to be started again; None for a scheduler that cannot do that.
+
+        One that can also writes, where `max_requeues` is set, the directives by which its jobs may start again and are
+        sent `requeue_signal` so many seconds (`requeue_signal_s`) before their time is over.
+        """
+        return None
+
+    @property
+    def _attempt(self) -> str:
+        """What the scripts of jobs that may start again say of it."""
+        requeue = self.requeue() if self.options.max_requeues else None
+        return requeue.words(self.options) if requeue else ""
+
     @property
     def own_job_id(self) -> str:
         """What a shell in a job makes the job's id, and `by-hand` outside one."""
@@ -145,6 +162,7 @@ class Scheduler(ABC):
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
+            attempt=self._attempt,
             more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
         )
 
@@ -157,6 +175,7 @@ class Scheduler(ABC):
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.array_index,
             setup=self.array_setup_lines(array),
+            attempt=self._attempt,
         )
 
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
