@@ -10,6 +10,7 @@ from mlxp_core.array_script import Array, array_script
 from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import BatchOptions, lines_of
+from mlxp_core.requeue import Requeue, check_requeue
 from mlxp_core.schedulers.batch_system import BatchSystem
 from mlxp_core.schedulers.mistakes import class_name
 
@@ -76,6 +77,8 @@ class Scheduler(BatchSystem):
 
     def __init__(self, options: BatchOptions) -> None:
         self.options = options
+        if options.max_requeues:
+            check_requeue(self.title, self.requeue(), options)
 
     @abstractmethod
     def directives(self, job: Job) -> list[str]:
@@ -121,6 +124,20 @@ class Scheduler(BatchSystem):
         """Shell words behind the command's overrides."""
         return []
 
+    def requeue(self) -> Requeue | None:
+        """How a job asks to be started again; None for a scheduler that cannot do that.
+
+        One that can also writes, where `max_requeues` is set, the directives by which its jobs may start again and are
+        sent `requeue_signal` so many seconds (`requeue_signal_s`) before their time is over.
+        """
+        return None
+
+    @property
+    def _attempt(self) -> str:
+        """What the scripts of jobs that may start again say of it."""
+        requeue = self.requeue() if self.options.max_requeues else None
+        return requeue.words(self.options) if requeue else ""
+
     @property
     def own_job_id(self) -> str:
         """What a shell in a job makes the job's id, and `by-hand` outside one."""
@@ -157,6 +174,7 @@ class Scheduler(BatchSystem):
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
+            attempt=self._attempt,
             more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
         )
 
@@ -170,6 +188,7 @@ class Scheduler(BatchSystem):
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.array_index,
             setup=self.array_setup_lines(array),
+            attempt=self._attempt,
         )
 
 
