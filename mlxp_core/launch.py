@@ -11,9 +11,7 @@ launch-1/           in the sweep's directory
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -32,6 +30,7 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.launch_records import RECORD as RECORD
+from mlxp_core.locks import locked
 from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.requests import Request, requests_of, write_request
 from mlxp_core.run_directory import cannot_write, read_if_there
@@ -89,25 +88,11 @@ class Launch:
     def locked(self) -> Iterator[int]:
         """Keep other processes from submitting this launch; yields a file descriptor that holds the lock.
 
-        A submission command inherits it, so that the lock outlives this process until that command has answered. This
-        is what no library's lock does. Waits for the process that has it.
+        A submission command inherits it, so that the lock outlives this process until that command has answered. Waits
+        for the process that has it.
         """
-        path = self.directory / "lock"
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                console.say(f"{self.label} is being submitted by another process; waiting for it ...")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError:  # a file system without locks
-                pass
+        with locked(self.directory / "lock", f"{self.label} is being submitted") as lock:
             yield lock
-        finally:
-            os.close(lock)
 
     @property
     def label(self) -> str:
@@ -157,7 +142,7 @@ class Launch:
         """
         self.job_ids[place] = job_ids
         request, record = self.requests[place], self.directory.parent / RECORD
-        common = {"scheduler": type(self.scheduler).__name__, "at": now()}
+        common = {"scheduler": type(self.scheduler).__name__, "at": now(), "launch": self.directory.name}
         lines = (
             {"run": str(run.directory.path), "job_id": request.job_id(job_ids, index), **common}
             for index, run in enumerate(request.runs)

@@ -23,12 +23,20 @@ class Submission:
         scheduler: the name of its class, without the module.
         at: when it was noted, ISO 8601.
         sweep: the directory of the sweep, which holds the note.
+        launch: the name of the launch in it; empty where that was not noted.
     """
 
     job_id: str
     scheduler: str
     at: str
     sweep: Path
+    launch: str = ""
+
+    def is_before(self, other: Submission) -> bool:
+        """Whether another submission of the same run came later; of one sweep, as its launches are numbered."""
+        if self.sweep == other.sweep:
+            return (len(self.launch), self.launch, self.at) <= (len(other.launch), other.launch, other.at)
+        return self.at <= other.at
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class LaunchRecord:
         array_size: jobs in one request, at most.
         runs: the directories of its runs, as they were called then, with `output_subdir`,
             `sweep_overrides` and `place`, the position among them.
+        at: when it was written, ISO 8601; None where that was not noted.
     """
 
     directory: Path
@@ -66,6 +75,7 @@ class LaunchRecord:
     options: Mapping[str, Any]
     array_size: int
     runs: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    at: str | None = None
 
     @property
     def dry_run(self) -> bool:
@@ -112,8 +122,9 @@ def read_records(sweep_dirs: Iterable[Path]) -> Records:
     for sweep in sweeps:
         for entry in _lines(sweep / RECORD, "run", "job_id", "scheduler", "at"):
             known = submissions.get(entry["run"])
-            if known is None or known.at <= entry["at"]:
-                submissions[entry["run"]] = Submission(entry["job_id"], entry["scheduler"], entry["at"], sweep)
+            found = Submission(entry["job_id"], entry["scheduler"], entry["at"], sweep, str(entry.get("launch", "")))
+            if known is None or known.is_before(found):
+                submissions[entry["run"]] = found
         for entry in _lines(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
             learned[entry["run"]] = Learned(entry["job_id"], entry["state"], entry["reason"], entry["at"])
     return Records(launches, submissions, learned)
@@ -130,7 +141,9 @@ def _read_plan(file: Path) -> LaunchRecord | None:
     try:
         plain = json.loads(file.read_bytes())
         runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
-        return LaunchRecord(file.parent, plain["scheduler"], dict(plain["options"]), plain["array_size"], runs)
+        return LaunchRecord(
+            file.parent, plain["scheduler"], dict(plain["options"]), plain["array_size"], runs, plain.get("at")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

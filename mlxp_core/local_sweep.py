@@ -30,7 +30,7 @@ class LocalSweep(Sweep):
         directory = self._make_directory() if self.app is None else self.sweep_dir
         try:
             plan = self._plan(job_overrides, first, directory)
-            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script)
+            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, waits_here=True)
             try:
                 for run in plan.runs:
                     files.write(run)
@@ -56,7 +56,7 @@ class LocalSweep(Sweep):
         folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=self.sweep_dir))
         try:
             with console.progress(title, len(runs)) as progress:
-                for index, exit_status in self.scheduler.run([run.job for run in runs], folder):
+                for index, exit_status in self.scheduler.run([run.directory for run in runs], folder):
                     run = runs[index]
                     results[index] = read_result(run.directory, exit_status, run.overrides)
                     progress.ended(f"{run.label}  {' '.join(run.overrides)}", succeeded=exit_status == 0)

@@ -6,6 +6,16 @@ import re
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
+# What each run has of its own: a sweep gives it in each job, and a run that starts another time must not take it over
+OF_ONE_RUN = (
+    "hydra.mode",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+    "hydra.job.num",
+    "hydra.job.id",
+)
+
 
 def override(key: str, value: str) -> str:
     """An override that gives `key` exactly the text `value` (interpolations in it stay interpolations)."""

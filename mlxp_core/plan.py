@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mlxp_core.app_command import AppCommand
 from mlxp_core.errors import LaunchRecordError
 from mlxp_core.job_script import Job
 from mlxp_core.run_directory import RunDirectory, write_whole
+from mlxp_core.run_info import now
 
 _FORMAT = 1
 
@@ -49,6 +50,8 @@ class Plan:
         started_in: where the user started the program.
         array_size: jobs in one request, at most.
         runs: in the order of their numbers.
+        again: whether they were launched before: then their scripts are submitted as they are on disk, and their
+            records are continued.
     """
 
     scheduler: str
@@ -60,6 +63,7 @@ class Plan:
     started_in: Path
     array_size: int
     runs: Sequence[Run]
+    again: bool = False
 
     def write(self, path: Path) -> None:
         """Write it down, whole or not at all.
@@ -77,6 +81,8 @@ class Plan:
             "settings": self.settings,
             "started_in": str(self.started_in),
             "array_size": self.array_size,
+            "again": self.again,
+            "at": now(),
         }
         runs = (
             {
@@ -137,6 +143,7 @@ class Plan:
                 started_in=started_in,
                 array_size=plain["array_size"],
                 runs=runs,
+                again=plain.get("again", False),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LaunchRecordError(f"Cannot read what was to be launched from {path}: {error!r}.") from error
@@ -149,15 +156,18 @@ def label(path: Path, started_in: Path) -> str:
 
 def labels(runs: Sequence[Run]) -> str:
     """The directories of runs in few words: `logs/5-16, logs/18`."""
-    spans: list[list[Run]] = []
-    for run in runs:
-        path = run.directory.path
+    shown = {run.directory.path: run.label for run in runs}
+    return spans_of(list(shown), shown.__getitem__)
+
+
+def spans_of(paths: Sequence[Path], shown: Callable[[Path], str]) -> str:
+    """Directories in few words, those whose numbers follow each other as one; `shown` is how one is written."""
+    spans: list[list[Path]] = []
+    for path in paths:
         if spans and path.name.isdecimal():
-            last = spans[-1][-1].directory.path
+            last = spans[-1][-1]
             if path.parent == last.parent and last.name.isdecimal() and int(path.name) == int(last.name) + 1:
-                spans[-1].append(run)
+                spans[-1].append(path)
                 continue
-        spans.append([run])
-    return ", ".join(
-        span[0].label if len(span) == 1 else f"{span[0].label}-{span[-1].directory.path.name}" for span in spans
-    )
+        spans.append([path])
+    return ", ".join(shown(span[0]) if len(span) == 1 else f"{shown(span[0])}-{span[-1].name}" for span in spans)

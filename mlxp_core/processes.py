@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -36,9 +38,9 @@ def is_alive(process_id: int, at: float) -> bool | None:
     return state not in "ZX" and boot + started <= at + _SLACK_S
 
 
-def running_scripts() -> set[str]:
-    """The job scripts that a shell on this machine was started with, by their paths."""
-    found = set()
+def running_scripts() -> dict[str, int]:
+    """The job scripts that a shell on this machine was started with, by their paths, and that shell's process id."""
+    found = {}
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             try:
@@ -48,7 +50,28 @@ def running_scripts() -> set[str]:
             for word in words[1:3]:
                 if word.endswith("script.sh"):
                     try:
-                        found.add(str((entry / "cwd").readlink() / word))
+                        found[str((entry / "cwd").readlink() / word)] = int(entry.name)
                     except OSError:
-                        found.add(word)
+                        found[word] = int(entry.name)
     return found
+
+
+def end_processes(shell: int | None, process_id: int | None) -> None:
+    """Tell a run on this machine to end, as the local launcher does on Ctrl-C: its script notes how it ended.
+
+    Args:
+        shell: the process of its script, if it has one.
+        process_id: the application's own, if it has begun.
+
+    Raises:
+        PermissionError: they are another user's.
+    """
+    with suppress(ProcessLookupError):
+        if shell is not None and os.getpgid(shell) == shell:
+            os.killpg(shell, signal.SIGTERM)  # with all that it started
+            return
+    # A script that another program started shares that one's group; it waits for the application before it ends
+    for one in (shell, process_id):
+        with suppress(ProcessLookupError):
+            if one is not None:
+                os.kill(one, signal.SIGTERM)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.job_script import Job
 from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import RunDirectory, read_if_there, write_whole
-from mlxp_core.run_info import new_info, write_info
+from mlxp_core.run_info import new_info, read_info, restarted, write_info
 from mlxp_core.settings import settings_text
 
 
@@ -21,12 +23,14 @@ class RunFiles:
         plan: what is launched.
         scheduler: the name of the scheduler's class.
         script: the text of a job's script.
+        waits_here: whether the runs wait in this process until it starts them; then their records name it.
     """
 
-    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str]) -> None:
+    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, waits_here: bool = False) -> None:
         self._plan = plan
         self._scheduler = scheduler
         self._script = script
+        self._waits_in = this_process() if waits_here else {}
         self._settings = settings_text(plan.settings)
         # What a file held before we wrote it
         self._replaced: dict[Path, bytes | None] = {}
@@ -42,18 +46,22 @@ class RunFiles:
             self._replaced[file] = read_if_there(file)
         if self._replaced[directory.job_return] is not None:
             directory.job_return.unlink()
-        write_whole(directory.script, self._script(run.job), mode=0o777)
         plan = self._plan
+        if plan.again:
+            write_again(directory)
+            return
+        write_whole(directory.script, self._script(run.job), mode=0o777)
         info = new_info(
             directory,
             scheduler=self._scheduler,
             work_dir=str(plan.app.cwd),
             executable=plan.app.start[0],
             main_file=plan.main_file,
+            app=plan.app,
             version=plan.version,
         )
         write_whole(directory.settings, self._settings)
-        write_info(directory.info, info)
+        write_info(directory.info, info | self._waits_in)
 
     def take_back(self, runs: Sequence[Run]) -> None:
         """Leave the directories of runs that are not launched as they were."""
@@ -66,6 +74,21 @@ class RunFiles:
                     elif file in self._replaced:
                         file.unlink()
             remove_if_empty(directory)
+
+
+def this_process() -> dict[str, Any]:
+    """What a record says of a run that waits in this process, until it starts."""
+    return {"hostname": socket.gethostname(), "process_id": os.getpid()}
+
+
+def write_again(directory: RunDirectory) -> None:
+    """Make the record of a run that of one that starts again.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    info = restarted(read_info(directory.info))
+    write_info(directory.info, info | {"scheduler": {**info["scheduler"], "scheduler_job_id": None}})
 
 
 def _files(directory: RunDirectory) -> tuple[Path, ...]:

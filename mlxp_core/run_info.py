@@ -17,6 +17,8 @@ from mlxp_core.run_directory import RunDirectory, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlxp_core.app_command import AppCommand
+
 # libyaml's dumper, where PyYAML has it, is five times faster
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,6 +63,7 @@ def new_info(
     work_dir: str,
     executable: str = sys.executable,
     main_file: str | None,
+    app: AppCommand | None = None,
     version: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of a run that has not started; of an earlier one in its directory it keeps the number of attempts.
@@ -71,9 +74,10 @@ def new_info(
         work_dir: where the application is started.
         executable: the interpreter that runs it.
         main_file: the application's own file, if there is one.
+        app: how the application is started, if a command line does that.
         version: which code it runs, when mlxp_versioning looks after that.
     """
-    info = {
+    info: dict[str, Any] = {
         "status": RunStatus.STARTING.value,
         "attempts": read_info(run.info).get("attempts", 0),
         "start_time": None,
@@ -88,6 +92,8 @@ def new_info(
         "log_dir": str(run.path),
         "scheduler": {"name": scheduler, "scheduler_job_id": None},
     }
+    if app is not None:
+        info |= {"command": list(app.argv), "environment": app.environment}
     return info if version is None else {**info, "version_manager": version}
 
 

@@ -29,20 +29,22 @@ class RunStates:
 
     Attributes:
         notes: what the user should know of the last time, such as that a scheduler did not answer.
+        silent: the names of the schedulers that should have answered the last time, and did not.
     """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.silent: set[str] = set()
         self._schedulers: dict[str, Scheduler | None] = {}
         # Jobs that waited the last time: one that its scheduler does not know since then was cancelled
         self._waited: set[str] = set()
         self._host = socket.gethostname()
-        self._scripts: set[str] | None = None
+        self._scripts: dict[str, int] | None = None
         self._locked: dict[Path, bool] = {}
 
     def verdicts(self, runs: Sequence[RecordedRun]) -> list[Verdict]:
         """What is true of each run; what is learnt of jobs is kept, as their scheduler may forget it."""
-        self.notes = []
+        self.notes, self.silent = [], set()
         self._scripts, self._locked = None, {}
         states: dict[str, dict[str, JobState] | None] = {}
         asked: dict[str, list[str]] = {}
@@ -81,7 +83,7 @@ class RunStates:
         return state
 
     def _verdict(self, run: RecordedRun, state: JobState | None, *, answered: bool) -> Verdict:
-        if run.problem and (run.info or not _is_unsubmitted(run)):
+        if run.problem and (run.info or not run.is_unsubmitted):
             status = "DAMAGED" if "damaged" in run.problem else "UNKNOWN"
             return Verdict(status, run.problem, True, Basis.NOBODY)
         if run.job_id is None:
@@ -91,7 +93,7 @@ class RunStates:
         return judge_job(info, state, answered=answered, title=self._title(run.scheduler), shares_job=shares)
 
     def _without_job(self, run: RecordedRun) -> Verdict:
-        if _is_unsubmitted(run):
+        if run.is_unsubmitted:
             assert run.launch is not None
             if run.launch.dry_run:
                 return Verdict("NOT_SUBMITTED", "it was a dry run", True, Basis.NOBODY)
@@ -143,9 +145,11 @@ class RunStates:
             for start in range(0, len(job_ids), _ASKED_AT_ONCE):
                 found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
         except SchedulerUnavailableError as error:
+            self.silent.add(name)
             self.notes.append(f"{error}\nIts runs are shown as their directories say.")
             return None
         except (ValueError, LookupError, TypeError) as error:
+            self.silent.add(name)
             self.notes.append(
                 f"The answer of {scheduler.title} cannot be read ({error!r}): its runs are shown as their directories "
                 "say."
@@ -192,10 +196,6 @@ def _is_open(run: RecordedRun) -> bool:
     learned = remembered(run)
     noted = seconds(learned.at) if learned else None
     return noted is None or time.time() - noted < _SETTLED_S
-
-
-def _is_unsubmitted(run: RecordedRun) -> bool:
-    return run.launch is not None and run.job_id is None and not run.info.get("start_time")
 
 
 def _is_locked(launch: Path) -> bool:

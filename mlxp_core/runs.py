@@ -76,12 +76,26 @@ class RecordedRun:
     @cached_property
     def job_id(self) -> str | None:
         """Its job, the one that its scheduler made last of it; None for a run without one, also on this machine."""
-        if self.scheduler == LOCAL:
+        if self.scheduler == LOCAL or self.is_unsubmitted:
             return None
         own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submitted_again or (self.submission and not self.info.get("start_time")):
             return self.submission.job_id if self.submission else None
         return str(own) if own else None
+
+    @cached_property
+    def is_unsubmitted(self) -> bool:
+        """Whether its last launch did not submit it, as far as was noted, and as its record knows."""
+        launch, submission = self.launch, self.submission
+        if launch is None:
+            return False
+        same_sweep = submission is not None and submission.sweep == launch.directory.parent
+        if submission is not None and same_sweep and submission.launch in ("", launch.directory.name):
+            return False
+        start, written = seconds(self.info.get("start_time")), seconds(launch.at)
+        if start is None:
+            return submission is None or written is not None
+        return written is not None and start < written
 
     @cached_property
     def submitted_again(self) -> bool:

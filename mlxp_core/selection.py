@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +46,33 @@ def select_one(word: str, directory: Path) -> RecordedRun:
     if len(runs) > 1:
         raise SelectionError(f"{word} names {len(runs)} runs: name one.")
     return runs[0]
+
+
+def check_own(runs: Sequence[RecordedRun]) -> None:
+    """Refuse runs of another user.
+
+    Raises:
+        SelectionError: there is one.
+    """
+    for run in runs:
+        owner = Path(run.path).stat().st_uid
+        if owner != os.getuid():
+            try:
+                name = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                name = f"user {owner}"
+            raise SelectionError(f"{run.path} is a run of {name}: it is not yours to change. Nothing was done.")
+
+
+def sharing_jobs(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
+    """The other runs that share a job with some of these."""
+    some = [run for run in runs if run.launch is not None and run.launch.shares_jobs and run.job_id is not None]
+    jobs, named = {run.job_id for run in some}, {run.recorded_as for run in runs}
+    launches = {run.launch.directory: run.launch for run in some if run.launch is not None}
+    others = [Path(path) for launch in launches.values() for path in launch.runs if path not in named]
+    others = [path for path in others if path.is_dir()]
+    found = RunReader(others[0].parent).read_some(others) if others else []
+    return [run for run in found if run.job_id in jobs]
 
 
 def _spans(word: str) -> list[tuple[int, int]] | None:

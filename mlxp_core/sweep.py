@@ -28,7 +28,7 @@ from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.job_script import Job
 from mlxp_core.launch import make_directory
 from mlxp_core.options import LauncherOptions, lines_of, read_options
-from mlxp_core.overrides import key_of, literal, override
+from mlxp_core.overrides import OF_ONE_RUN, key_of, literal, override
 from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.project import read_settings, scheduler_in_force, settings_in_force, with_settings
 from mlxp_core.run_directory import RunDirectory, check_writable
@@ -45,15 +45,6 @@ from mlxp_core.sweep_checks import (
 )
 from mlxp_core.versioning.version import Settled
 
-# Overrides that a sweep gives its own value in each job
-_PINNED = (
-    "hydra.mode",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-    "hydra.sweep.subdir",
-    "hydra.job.num",
-    "hydra.job.id",
-)
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -215,7 +206,7 @@ class Sweep(ABC):
         """What was given for all jobs, as far as it is not each job's own."""
         # Asked for after the callbacks, which may add to them; some hold interpolations
         given = OmegaConf.to_container(self.config.hydra.overrides.hydra, resolve=False)
-        return tuple(text for text in cast(list[str], given) if key_of(text) not in _PINNED)
+        return tuple(text for text in cast(list[str], given) if key_of(text) not in OF_ONE_RUN)
 
     def _job_options(self) -> list[str]:
         """Overrides for the callback in the job."""

@@ -17,10 +17,10 @@ def _mind_interrupts() -> None:
 class Terminal:
     """The application, started at a terminal."""
 
-    def __init__(self, app: App, *arguments: str) -> None:
+    def __init__(self, app: App, *arguments: str, program: str | None = None) -> None:
         self.child: pexpect.spawn[str] = pexpect.spawn(
-            app.python,
-            ["main.py", *arguments],
+            program or app.python,
+            [*arguments] if program else ["main.py", *arguments],
             cwd=str(app.directory),
             env={**app.environment, "PWD": str(app.directory)},
             encoding="utf-8",

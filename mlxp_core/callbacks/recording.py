@@ -11,7 +11,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from mlxp_core.app_command import current_app_command
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
+from mlxp_core.errors import AppCommandError
 from mlxp_core.project import settings_in_force
 from mlxp_core.run_directory import RunDirectory, write_whole
 from mlxp_core.run_info import ended, main_file, new_info, read_info, started, write_info
@@ -75,7 +77,11 @@ class RecordingCallback(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.keeps_record(config):
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
-            new = new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file(), version=self.version)
+            try:
+                app = current_app_command(config)
+            except AppCommandError:  # no command line starts it
+                app = None
+            new = new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file(), app=app, version=self.version)
             write_info(run.info, started(new, work_dir))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)

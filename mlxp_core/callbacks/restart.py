@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -53,13 +54,24 @@ def start_again(config: DictConfig, settled: Settled) -> None:
         environment.pop(name, None)
     if (python_path := move.python_path()) is not None:
         environment["PYTHONPATH"] = python_path
+    with handed_over(settled, _decisive(config)) as variable:
+        argv = same_command(command, _pins(config, settled.started_in))
+        become(argv, cwd=cwd, env=environment | variable)
+
+
+@contextmanager
+def handed_over(settled: Settled, decisive: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The variable of a program that starts in a safe copy, by which it learns what was settled.
+
+    Args:
+        settled: with a safe copy.
+        decisive: what must be the same in the configuration there.
+    """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
-        start = {"version": settled.version, "started_in": str(settled.started_in), "decisive": _decisive(config)}
-        json.dump(start, file)
+        json.dump({"version": settled.version, "started_in": str(settled.started_in), "decisive": decisive}, file)
         file.flush()
         os.set_inheritable(file.fileno(), True)
-        environment[_VARIABLE] = str(file.fileno())
-        become(same_command(command, _pins(config, settled.started_in)), cwd=cwd, env=environment)
+        yield {_VARIABLE: str(file.fileno())}
 
 
 def take_over(config: DictConfig) -> Settled | None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import click
 
+from mlxp_core.cli.cancel import cancel
 from mlxp_core.cli.log import log
 from mlxp_core.cli.ls import ls
+from mlxp_core.cli.rerun import rerun
+from mlxp_core.cli.resubmit import resubmit
 from mlxp_core.cli.show import show
 from mlxp_core.cli.watch import watch
 from mlxp_core.errors import MlxpError, WrongUseError
@@ -37,7 +40,7 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
-for command in (ls, show, log, watch):
+for command in (ls, show, log, watch, cancel, resubmit, rerun):
     cli.add_command(command)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from mlxp_core.runs import RecordedRun
 
 in_directory = click.option(
     "-d",
@@ -15,3 +20,30 @@ in_directory = click.option(
     type=click.Path(path_type=Path),
     help="The directory of the runs that have these numbers. Default: logs.",
 )
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether the user wants it.
+
+    Raises:
+        WrongUseError: nobody can be asked.
+    """
+    from mlxp_core.errors import NoAnswerError, WrongUseError
+    from mlxp_core.questions import choose, has_terminal
+
+    if yes:
+        return True
+    if not has_terminal():
+        raise WrongUseError(f"{question} There is no terminal to answer on: give -y. Nothing was done.")
+    try:
+        return choose(f"{question} (y/n): ", "yn") == "y"
+    except NoAnswerError:
+        return False
+
+
+def names(runs: Sequence[RecordedRun]) -> str:
+    """The directories of runs in few words: `logs/5-16, logs/18`."""
+    from mlxp_core.plan import label, spans_of
+
+    return spans_of([run.directory.path for run in runs], lambda path: label(path, Path.cwd()))

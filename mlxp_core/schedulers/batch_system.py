@@ -189,6 +189,20 @@ class BatchSystem(ABC):
             raise OptionError(f"{name} must give a dict of a JobState for each job id, not {states!r}.")
         return states
 
+    def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
+        """Jobs as `cancel_command` wants them named."""
+        return list(job_ids)
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Ask for the end of jobs, by one request; of those that are over already nothing changes.
+
+        Raises:
+            SchedulerUnavailableError: the scheduler does not answer, or refuses.
+        """
+        with mistakes_named(type(self)):
+            argv = [*shlex.split(self.cancel_command), *self.cancel_arguments(job_ids)]
+        self._ask(argv)
+
     def ask_max_array_size(self) -> int | None:
         """How many tasks an array may have at the most; None where there is no limit."""
         return None

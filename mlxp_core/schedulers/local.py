@@ -13,6 +13,7 @@ from mlxp_core.commands import end_script, run_script
 from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import LocalOptions
+from mlxp_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import submitit
@@ -29,7 +30,7 @@ class LocalScheduler:
 
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
-        self.waiting: list[int] = []  # indexes of the jobs that have not started
+        self.waiting: list[int] = []  # indexes of the runs that have not started
 
     @property
     def n_jobs(self) -> int:
@@ -44,27 +45,27 @@ class LocalScheduler:
         more = ["\"hydra.job.id='${SUBMITIT_LOCAL_JOB_ID:-by-hand}'\""]
         return job_script(job, self.options, more_overrides=more)
 
-    def run(self, jobs: Sequence[Job], folder: Path) -> Iterator[tuple[int, int]]:
-        """Run jobs; yield the index and the exit status of each when it ends.
+    def run(self, runs: Sequence[RunDirectory], folder: Path) -> Iterator[tuple[int, int]]:
+        """Run the scripts of runs; yield the index and the exit status of each when it ends.
 
         Args:
-            jobs: in the order in which they start.
+            runs: in the order in which they start.
             folder: for submitit's own files; removed at the end.
 
-        When the caller stops early (an error, Ctrl-C), the jobs that run are ended too.
+        When the caller stops early (an error, Ctrl-C), those that run are ended too.
         """
         import submitit
 
         executor = submitit.LocalExecutor(folder)
         executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self.waiting = waiting = list(range(len(jobs)))
+        self.waiting = waiting = list(range(len(runs)))
         running: dict[int, submitit.Job[int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.n_jobs:
                     index = waiting.pop(0)
-                    run = jobs[index].run
+                    run = runs[index]
                     files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
                     with interrupts_blocked(TERMINAL_SIGNALS):
                         running[index] = executor.submit(run_script, self.options.shell, *files, gpus)

@@ -184,6 +184,13 @@ class SLURMScheduler(Scheduler):
             found = [re.split(r"[|_]", row)[0] for row in rows if row.endswith(str(script))]
         return _task_ids(found[:1], tasks)
 
+    def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
+        # One word for all tasks of an array is one request for the controller
+        arrays: dict[str, list[str]] = {}
+        for base, _, task in (job_id.partition("_") for job_id in dict.fromkeys(job_ids)):
+            arrays.setdefault(base, []).append(task)
+        return [f"{base}_[{','.join(tasks)}]" if tasks[0] else base for base, tasks in arrays.items()]
+
     def _accounting(self, *arguments: str) -> str:
         """What sacct says; nothing where a site keeps no accounts, or they are out of reach."""
         try:

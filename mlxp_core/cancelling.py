@@ -1,0 +1,140 @@
+"""Ending runs, whoever runs them: in one request for each scheduler, and by a signal on this machine."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mlxp_core.errors import MlxpError
+from mlxp_core.plan import Plan
+from mlxp_core.processes import end_processes, is_alive, running_scripts
+from mlxp_core.resume import scheduler_of
+from mlxp_core.run_info import RunStatus
+from mlxp_core.run_states import RunStates, load_scheduler
+from mlxp_core.runs import RecordedRun, RunReader, seconds
+from mlxp_core.schedulers.base import Scheduler
+from mlxp_core.selection import sharing_jobs
+from mlxp_core.verdict import Verdict
+
+# How long the end of what was cancelled is waited for, and how often it is looked for
+_PATIENCE_S = 8
+_LOOK_S = 0.5
+
+
+class Judged(NamedTuple):
+    """A run, and what is true of it."""
+
+    run: RecordedRun
+    verdict: Verdict
+
+
+class Cancellation:
+    """The runs that somebody wants to be over.
+
+    Args:
+        runs: all of them this user's.
+
+    Attributes:
+        open: those that can be ended.
+        over: those that are over.
+        impossible: those that are not, and cannot be ended from here, each with the reason.
+        beside: runs that share a job with one of `open`, and end with it.
+        notes: what the user should know of the schedulers' answers.
+    """
+
+    def __init__(self, runs: Sequence[RecordedRun]) -> None:
+        self._states = RunStates()
+        self._schedulers: dict[str, Scheduler] = {}
+        # By the job as it was submitted, because it may have another id now
+        self._asked: dict[str, set[str]] = {}
+        self.open: list[Judged] = []
+        self.over: list[Judged] = []
+        self.impossible: list[tuple[RecordedRun, str]] = []
+        for run, verdict in self._judge(runs):
+            if reason := _why_not(run, verdict):
+                self.impossible.append((run, reason))
+            else:
+                (self.over if verdict.is_over else self.open).append(Judged(run, verdict))
+        self.notes = list(self._states.notes)
+        beside = self._judge(sharing_jobs([run for run, _ in self.open]))
+        self.beside = [judged for judged in beside if not judged.verdict.is_over]
+
+    def _judge(self, runs: Sequence[RecordedRun]) -> list[Judged]:
+        return [Judged(*pair) for pair in zip(runs, self._states.verdicts(runs), strict=True)]
+
+    def cancel(self) -> list[str]:
+        """End them; what went wrong, in a sentence each."""
+        problems = []
+        of_schedulers: dict[str, list[RecordedRun]] = {}
+        scripts = running_scripts()
+        for run, _ in self.open:
+            if run.job_id is not None and run.scheduler is not None:
+                of_schedulers.setdefault(run.scheduler, []).append(run)
+                continue
+            process_id = run.info.get("process_id")
+            start = seconds(run.info.get("start_time"))
+            alive = isinstance(process_id, int) and start is not None and is_alive(process_id, start)
+            shell = scripts.get(str(run.directory.script)) or scripts.get(f"{run.recorded_as}/script.sh")
+            try:
+                end_processes(shell, process_id if alive else None)
+            except PermissionError:
+                problems.append(f"{run.path} runs as another user here, and cannot be ended by this one.")
+        for name, runs in of_schedulers.items():
+            try:
+                self._cancel_jobs(name, runs)
+            except MlxpError as error:
+                problems.append(str(error))
+        return problems
+
+    def _cancel_jobs(self, name: str, runs: Sequence[RecordedRun]) -> None:
+        """Ask a scheduler for the end of the jobs of runs that it was not asked for yet."""
+        scheduler = self._scheduler(name, runs[0])
+        first = list(dict.fromkeys(run.first_job_id or "" for run in runs))
+        # A job that its scheduler started again may be another one now, of which the record does not know yet
+        states = scheduler.states(first) if scheduler.answers("states_command", "states") else {}
+        present = {run.first_job_id: run.job_id or "" for run in runs}
+        present |= {job_id: state.job_id for job_id, state in states.items() if job_id in present}
+        asked = self._asked.setdefault(name, set())
+        new = [job_id for job_id in dict.fromkeys(present.values()) if job_id not in asked]
+        if new:
+            scheduler.cancel(new)
+            asked.update(new)
+
+    def _scheduler(self, name: str, run: RecordedRun) -> Scheduler:
+        if name not in self._schedulers:
+            plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
+            self._schedulers[name] = scheduler_of(plan) if plan else load_scheduler(name)
+        return self._schedulers[name]
+
+    def outcome(self) -> list[Judged]:
+        """What is true of them now; waits a moment for what is about to end."""
+        paths = [run.directory.path for run, _ in (*self.open, *self.beside)]
+        reader, end = RunReader(paths[0].parent), time.monotonic() + _PATIENCE_S
+        while True:
+            judged = self._judge(reader.read_some(paths))
+            going_on = [run for run, verdict in judged if not verdict.is_over]
+            if not going_on or time.monotonic() > end:
+                self.notes += [note for note in self._states.notes if note not in self.notes]
+                return judged
+            for name in self._asked:
+                again = [run for run in going_on if run.scheduler == name]
+                if again:
+                    self._cancel_jobs(name, again)
+            time.sleep(_LOOK_S)
+
+
+def _why_not(run: RecordedRun, verdict: Verdict) -> str:
+    """Why a run that may not be over cannot be ended from here; empty when it can, or is over."""
+    host = run.info.get("hostname")
+    unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
+    if run.job_id is None and unfinished and host not in (None, socket.gethostname()):
+        return f"it is a run of {host}: cancel it there"
+    if verdict.is_over:
+        return ""
+    if verdict.status == "NOT_SUBMITTED":
+        return f"{verdict.reason}: end that first"
+    if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in running_scripts():
+        return f"it waits in the program that launched it, process {run.info.get('process_id')}: end that one"
+    return ""

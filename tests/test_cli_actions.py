@@ -1,0 +1,300 @@
+"""`mlxp cancel`, `resubmit`, `rerun` and `clean`, on real schedulers and on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.clusters import Cluster
+from tests.programs import PROBE, App, Result, info
+from tests.projects import Project
+from tests.terminals import Terminal
+
+pytestmark = pytest.mark.once
+
+LOGGING = "hydra/callbacks=mlxp_logging"
+
+
+def mlxp(app: App, *arguments: str) -> Result:
+    """The command, as the application's user."""
+    return app.call(str(Path(app.python).parent / "mlxp"), *arguments)
+
+
+def statuses(app: App, *arguments: str) -> dict[str, str]:
+    """What `mlxp ls` says of each run."""
+    rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
+    return {row["run"]: row["status"] for row in rows}
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def running(app: App) -> int:
+    """How many runs have begun."""
+    return len(list(app.directory.glob("logs/*/seen.json")))
+
+
+def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+    """Waiting and running tasks of an array, and one that is over."""
+    app = cluster.app(f"actions-{request.node.name}").write_probe()
+    extra = ["hydra.launcher.array_parallelism=2"] if cluster.launcher == "slurm" else []
+    app.sweep("action=null,sleep100,sleep101,sleep102", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
+    ids = cluster.job_ids(app)
+    cluster.wait_for(lambda: running(app) >= 3 and info(app.directory / "logs" / "1").get("exit_status") == 0)
+    result = mlxp(app, "cancel", "1-2")
+    assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
+    assert statuses(app)["2"] == "RUNNING"
+    # The fourth waits on SLURM, by the limit
+    result = mlxp(app, "cancel", "1,2,4", "-y")
+    assert result.status == 0, result.text
+    assert "logs/1 was over already: COMPLETE\n" in result.stdout
+    assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
+    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
+    assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
+    result = mlxp(app, "cancel", "--all", "-y")
+    assert result.status == 0, result.text
+    assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
+    result = mlxp(app, "cancel", "--all")
+    assert (result.status, result.stdout.count("was over already")) == (0, 4)
+
+
+def test_cancel_shared_jobs(scheduler: Cluster) -> None:
+    """The others of the job are named."""
+    app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()
+    shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
+    app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
+    scheduler.wait_for(lambda: running(app) == 3)
+    result = mlxp(app, "cancel", "1", "-y")
+    assert result.status == 0, result.text
+    assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
+    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
+    assert statuses(app)["3"] == "RUNNING"
+    assert mlxp(app, "cancel", "logs/3", "-y").status == 0
+
+
+def test_cancel_here(app: App) -> None:
+    """A run that runs, one that waits, a plain one; a question that is answered."""
+    sweep = app.start(app.python, "main.py", "-m", "action=sleep60,sleep61", "hydra/launcher=local", LOGGING,
+                      "hydra.launcher.n_jobs=1")  # fmt: skip
+    plain = app.start(app.python, "main.py", "action=sleep62", LOGGING)
+    wait_until(lambda: running(app) == 2)
+    of = {info(run)["log_id"]: info(run) for run in app.directory.glob("logs/[0-9]")}
+    (own,) = [str(number) for number, record in of.items() if record["scheduler"]["name"] is None]
+    first, waits = [str(number) for number, record in sorted(of.items()) if record["scheduler"]["name"] is not None]
+    assert statuses(app) == {first: "RUNNING", waits: "STARTING", own: "RUNNING"}
+    result = mlxp(app, "cancel", waits, "-y")
+    assert (result.status, f"logs/{waits} cannot be cancelled from here: it waits in the program" in result.stderr) == (
+        1,
+        True,
+    )
+    terminal = Terminal(app, "cancel", first, own, program=str(Path(app.python).parent / "mlxp"))
+    terminal.until("Cancel 2 runs? (y/n): ")
+    status, text = terminal.end("n")
+    assert (status, "Nothing was cancelled" in text) == (1, True)
+    terminal = Terminal(app, "cancel", first, own, program=str(Path(app.python).parent / "mlxp"))
+    terminal.until("Cancel 2 runs? (y/n): ")
+    status, text = terminal.end("y")
+    assert status == 0, text
+    record = info(app.directory / "logs" / first)
+    assert (record["status"], record["error"]["message"]) == ("FAILED", "ended by signal SIGTERM during the run")
+    assert statuses(app)[own] == "FAILED"
+    wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher goes on with the next one
+    assert mlxp(app, "cancel", "--all", "-y").status == 0
+    for process in (sweep, plain):
+        process.communicate(timeout=20)
+    assert (sweep.returncode, plain.returncode) == (1, -15)
+
+
+def test_bad_input_to_cancel(app: App) -> None:
+    app.run(LOGGING)
+    os.chown(app.directory / "logs" / "1", 12345, 12345)
+    for arguments, status, message in (
+        ((), 2, "Name runs, or give --all"),
+        (("7",), 2, "There is no run 7 in logs; it has 1 to 1"),
+        (("1",), 2, "is a run of user 12345: it is not yours to change"),
+    ):
+        result = mlxp(app, "cancel", *arguments)
+        assert (result.status, message in result.stderr) == (status, True), result.text
+    assert "Example" in mlxp(app, "cancel", "--help").stdout
+
+
+# Fails until there is a file `mended` where it is started
+FLAKY = PROBE.replace(
+    "    if action ==",
+    "    if action == 'flaky' and not Path('mended').exists():\n        sys.exit(7)\n    if action ==",
+    1,
+)
+# Kills the command just before it starts one of these programs
+KILLED = """
+import os, signal, sys
+from mlxp_core.cli import main
+
+def kill(event, arguments):
+    if event == "subprocess.Popen" and os.path.basename(str(arguments[1][0])) in ("sbatch", "oarsub"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+main()
+"""
+
+
+def flaky(app: App) -> App:
+    """The probe, with an action that fails."""
+    app.write_probe().write("main.py", FLAKY)
+    return app
+
+
+def lines(app: App, number: int) -> int:
+    """How often a run's application printed its line."""
+    return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
+
+
+def test_resubmit(scheduler: Cluster) -> None:
+    """All that failed, once, by two commands at the same time; one that asks for something else in its script."""
+    app = flaky(scheduler.app(f"actions-resubmit-{scheduler.launcher}"))
+    app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
+    ids = scheduler.job_ids(app)
+    scheduler.wait(ids[:4])
+    scheduler.wait_for(lambda: running(app) == 5)
+    script = app.directory / "logs" / "4" / "script.sh"
+    script.write_text(script.read_text().replace("logs/4\n", "logs/edited\n", 1).replace("action=flaky", "action=null"))
+    app.write("mended", "")
+    both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
+    said = "".join("".join(process.communicate(timeout=60)) for process in both)
+    again = [job for job in scheduler.job_ids(app) if job not in ids]
+    assert len(again) == 3, said
+    assert "Submitting logs/2-3 to" in said
+    assert "Submitting logs/4 to" in said
+    assert len({job.partition("_")[0] for job in again}) == (2 if scheduler.launcher == "slurm" else 3)
+    assert scheduler.wait(again) == ["COMPLETED"] * 3
+    assert list(statuses(app).values()) == [*["COMPLETE"] * 4, "RUNNING"]
+    assert [lines(app, number) for number in (1, 2, 3, 4)] == [1, 2, 2, 2]
+    record = info(app.directory / "logs" / "4")
+    assert (record["scheduler"]["scheduler_job_id"] in again, "error" in record) == (True, False)
+    assert "action=null" in script.read_text()
+    names = {"slurm": ["squeue", "-h", "-t", "all", "-o", "%j", "-j", ",".join(again)], "oar": ["oarstat"]}
+    if scheduler.launcher == "slurm":
+        assert "logs/edited" in subprocess.run(names["slurm"], capture_output=True, text=True, check=True).stdout
+    result = mlxp(app, "resubmit", "5", "1")
+    assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
+    assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
+    assert mlxp(app, "cancel", "5", "-y").status == 0
+    result = mlxp(app, "resubmit", "--failed")
+    assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
+    assert len(scheduler.job_ids(app)) == 8
+    assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted.\n"
+
+
+def test_resubmit_is_killed(scheduler: Cluster) -> None:
+    """Just before it submits: nobody submits twice then."""
+    app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
+    app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
+    scheduler.wait(scheduler.job_ids(app))
+    app.write("mended", "")
+    assert app.call(app.python, "-c", KILLED, "resubmit", "1-2").status == -9
+    assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
+    result = mlxp(app, "resubmit", "1")
+    assert (result.status, "mlxp resume" in result.stderr) == (1, True), result.text
+    result = mlxp(app, "resume")
+    assert (result.status, "submitting logs/1-2" in result.stdout) == (0, True), result.text
+    scheduler.wait(scheduler.job_ids(app))
+    assert set(statuses(app).values()) == {"COMPLETE"}
+    assert [lines(app, number) for number in (1, 2)] == [2, 2]
+
+
+def test_resubmit_here(app: App) -> None:
+    """The runs of hydra/launcher=local; a plain run has no script."""
+    flaky(app)
+    app.run("-m", "action=flaky,null,exit3", "hydra/launcher=local", LOGGING)
+    app.run(LOGGING)
+    app.write("mended", "")
+    result = mlxp(app, "resubmit", "--failed", "--n-jobs", "1")
+    assert (result.status, result.stdout.splitlines()[1:]) == (
+        1,
+        ["  1/2  COMPLETE  logs/1", "  2/2  FAILED    logs/3"],
+    ), result.text
+    assert list(statuses(app).values()) == ["COMPLETE", "COMPLETE", "FAILED", "COMPLETE"]
+    assert (lines(app, 1), lines(app, 2)) == (2, 1)
+    result = mlxp(app, "resubmit", "4", "-y")
+    assert (result.status, "has no script; 'mlxp rerun 4' starts it again" in result.stderr) == (1, True), result.text
+
+
+def test_rerun(project: Project) -> None:
+    """The code of the commit, also when its copy is gone, with the overrides of then and more; a sweep, launched."""
+    commit = project.head
+    project.launch("x=5", "action=null")
+    project.write("answer.py", "VALUE = 2\n")
+    project.write("conf/config.yaml", "x: {broken")
+    (copy,) = project.copies()
+    shutil.rmtree(copy)
+    result = mlxp(project, "rerun", "1")
+    assert result.status == 0, result.text
+    result = mlxp(project, "rerun", "logs/2", "hydra/launcher=local", "+y=7,8")
+    assert result.status == 0, result.text
+    seen = {Path(run["output_dir"]).name: run for run in project.seen()}
+    assert sorted(seen) == ["1", "2", "3", "4"]
+    assert [run["answer"] for run in seen.values()] == [[1, f"{copy}/tutorial/answer.py"]] * 4
+    assert [seen[number]["config"] for number in "234"] == [
+        {"x": 5, "action": None},
+        {"x": 5, "action": None, "y": 7},
+        {"x": 5, "action": None, "y": 8},
+    ]
+    for record in project.records():
+        version = record["version_manager"]
+        assert (version["commit_hash"], version["safe_copy"], record["status"]) == (commit, str(copy), "COMPLETE")
+        assert "loaded_from_repository" not in version
+    assert project.copies() == [copy]
+
+
+def test_rerun_without_a_commit(app: App) -> None:
+    """Today's code, and it says so; a run of Hydra's own directories, another start form, an option of Hydra's."""
+    app.write("conf/other.yaml", "x: 3\naction: null\n")
+    local = ("hydra/launcher=local", "hydra.sweep.dir=sweep")
+    app.run("-m", "--config-name=other", "+y=4,5", *local, program=("-m", "main"))
+    app.write("main.py", PROBE.replace('"config": ', '"edited": 1, "config": '))
+    app.run("x=1", LOGGING)
+    for arguments in (("logs/1", "x=9"), ("sweep/1", "x=6", LOGGING)):
+        result = mlxp(app, "rerun", *arguments)
+        assert (result.status, "so the code is that of today" in result.stderr) == (0, True), result.text
+    seen = {Path(run["output_dir"]).name: run for run in app.seen() if "logs" in run["output_dir"]}
+    assert [seen[number]["config"]["x"] for number in "123"] == [1, 9, 6]
+    assert (seen["3"]["config"]["y"], seen["3"]["main"][1], seen["3"]["edited"]) == (5, "main", 1)
+    result = mlxp(app, "rerun", "1", "x")
+    assert (result.status, "'x' is no override" in result.stderr) == (2, True), result.text
+
+
+def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
+    """A run of a sweep there: once more there, and here, where the launcher's options do no harm."""
+    home = scheduler.app(f"actions-rerun-{scheduler.launcher}")
+    project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
+    launcher = f"hydra/launcher={scheduler.launcher}"
+    project.launch("-m", "x=1,2", launcher, "hydra.launcher.timeout_min=5")
+    scheduler.wait(scheduler.job_ids(project))
+    project.write("answer.py", "VALUE = 2\n")
+    project.commit()
+    result = mlxp(project, "rerun", "2", launcher, "+y=3")
+    assert result.status == 0, result.text
+    scheduler.wait(scheduler.job_ids(project))
+    result = mlxp(project, "rerun", "3", "+z=4")
+    assert result.status == 0, result.text
+    seen = {Path(run["output_dir"]).name: run for run in project.seen()}
+    assert [seen[number]["config"] for number in "34"] == [
+        {"x": 2, "action": None, "y": 3},
+        {"x": 2, "action": None, "y": 3, "z": 4},
+    ]
+    assert [seen[number]["answer"][0] for number in "1234"] == [1] * 4
+    script = (project.directory / "logs" / "3" / "script.sh").read_text()
+    assert "hydra.launcher.timeout_min=5" in script
+    assert list(statuses(project).values()) == ["COMPLETE"] * 4
