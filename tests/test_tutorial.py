@@ -44,13 +44,14 @@ def steps() -> list[Step]:
 
 def shape(line: str) -> str:
     """A line as a pattern: blanks count once, and what differs from time to time may be anything."""
-    words = [
-        r"\S+"
-        if re.search(r"\d|/home/", word) and not re.fullmatch(r"logs/\d+(-\d+)?|\w+=\S+", word)
-        else re.escape(word)
-        for word in line.split()
-    ]
-    return r"\s+".join(words)
+
+    def word_shape(word: str) -> str:
+        if set(word) == {"━"}:
+            return "━+"
+        fixed = re.fullmatch(r"logs/\d+(-\d+)?|\w+=\S+", word) or not re.search(r"\d|/home/", word)
+        return re.escape(word) if fixed else r"\S+"
+
+    return r"\s+".join(map(word_shape, line.split()))
 
 
 def run(step: Step, app: App) -> str:
@@ -83,7 +84,8 @@ def run(step: Step, app: App) -> str:
     shown += str(terminal.before)
     terminal.close()
     assert terminal.exitstatus == 0, f"{step.command}\n{shown}"
-    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
+    return "\n".join(line.rpartition("\r")[2] for line in plain.split("\n"))  # what a bar showed in the end
 
 
 def check(step: Step, shown: str, own_words: list[str]) -> None:
