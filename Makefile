@@ -43,6 +43,7 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/numbering.py
 	.venv-bench/ours/bin/python benchmarks/metrics.py
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
+	.venv-bench/ours/bin/python benchmarks/listing.py
 
 .venv-bench/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv-bench/ours .

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PART_ENDS = re.compile(r"\n(?=[^ -])")
 _LINE = re.compile(r"( *)(?:([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: (.+))?|- (.+))")
 # A word that no rule of YAML 1.1 takes for anything but text, maybe with others behind it
 _TEXT = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*|[1-9][0-9a-f]*[a-f][0-9a-f]*")
@@ -33,7 +34,7 @@ class _OtherYaml(Exception):
 
 
 def load_yaml(data: bytes) -> Any:
-    """What `yaml.load(data, yaml.CSafeLoader)` returns.
+    """What `yaml.load(data, yaml.CSafeLoader)` returns; parts of it are not to be changed, as other results share them.
 
     Raises:
         yaml.YAMLError: it is no YAML.
@@ -47,12 +48,23 @@ def load_yaml(data: bytes) -> Any:
 def _load(text: str) -> dict[str, Any]:
     if not text.endswith("\n"):  # it may be cut off
         raise _OtherYaml
+    # Each key of the first level, with what belongs to it
+    return dict(map(_read_part, _PART_ENDS.split(text[:-1])))
+
+
+@lru_cache(maxsize=20_000)  # records of runs have most of their parts in common
+def _read_part(text: str) -> tuple[str, Any]:
+    ((key, value),) = _read_block(text).items()
+    return key, value
+
+
+def _read_block(text: str) -> dict[str, Any]:
     root: dict[str, Any] = {}
     levels: list[tuple[int, dict[str, Any]]] = [(0, root)]
     open_key: str | None = None  # a key that has had no value yet
     items: list[Any] | None = None
     items_indent = 0
-    for line in text[:-1].split("\n"):
+    for line in text.split("\n"):
         depth, key, value = _read_line(line)
         if value is _EMPTY_LIST or value is _EMPTY_MAPPING:
             value = value.copy()
@@ -79,7 +91,6 @@ def _load(text: str) -> dict[str, Any]:
     return root
 
 
-@lru_cache(maxsize=20_000)  # runs have most of their lines in common
 def _read_line(line: str) -> tuple[int, str | None, Any]:
     """The indentation of a line, its key (None for an item of a list), and its value."""
     match = _LINE.fullmatch(line)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mlxp_core.asking import load_scheduler
 from mlxp_core.errors import MlxpError
 from mlxp_core.plan import Plan
 from mlxp_core.processes import end_processes, is_alive, running_scripts
 from mlxp_core.resume import scheduler_of
 from mlxp_core.run_info import RunStatus
-from mlxp_core.run_states import RunStates, load_scheduler
+from mlxp_core.run_states import RunStates
 from mlxp_core.runs import RecordedRun, RunReader, seconds
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.selection import sharing_jobs
@@ -105,7 +106,7 @@ class Cancellation:
     def _scheduler(self, name: str, run: RecordedRun) -> Scheduler:
         if name not in self._schedulers:
             plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
-            self._schedulers[name] = scheduler_of(plan) if plan else load_scheduler(name)
+            self._schedulers[name] = scheduler_of(plan) if plan else load_scheduler(name, None)
         return self._schedulers[name]
 
     def outcome(self) -> list[Judged]:

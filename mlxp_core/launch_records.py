@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class LaunchRecord:
         directory: the launch's own.
         scheduler: the dotted name of the scheduler's class.
         options: the launcher's, as plain data.
+        import_paths: where the application finds its own modules.
         array_size: jobs in one request, at most.
         runs: the directories of its runs, as they were called then, with `output_subdir`,
             `sweep_overrides` and `place`, the position among them.
@@ -73,6 +75,7 @@ class LaunchRecord:
     directory: Path
     scheduler: str
     options: Mapping[str, Any]
+    import_paths: Sequence[str]
     array_size: int
     runs: Mapping[str, Mapping[str, Any]] = field(repr=False)
     at: str | None = None
@@ -141,10 +144,20 @@ def _read_plan(file: Path) -> LaunchRecord | None:
     try:
         plain = json.loads(file.read_bytes())
         runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
+        app = plain.get("app") or {"cwd": "/", "environment": {}}
+        main_file, searched = plain.get("main_file"), app["environment"].get("PYTHONPATH", "").split(os.pathsep)
+        paths = [os.path.dirname(main_file)] if main_file else []
+        paths += [os.path.join(app["cwd"], path) for path in searched if path]
         return LaunchRecord(
-            file.parent, plain["scheduler"], dict(plain["options"]), plain["array_size"], runs, plain.get("at")
+            file.parent,
+            plain["scheduler"],
+            dict(plain["options"]),
+            [*paths, app["cwd"]],
+            plain["array_size"],
+            runs,
+            plain.get("at"),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

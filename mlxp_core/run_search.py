@@ -45,7 +45,8 @@ def find_runs(directory: Path) -> Found:
     if not runs and sweeps:  # logs/sweeps/<sweep>: its runs are elsewhere
         records = read_records(sweeps)
         runs = [run for run in {**records.launches, **records.submissions} if Path(run).is_dir()]
-    return Found(sorted(runs, key=_natural), sweeps)
+    beside = os.path.commonpath(runs) if len(runs) > 1 else ""
+    return Found(sorted(runs, key=lambda run: _natural(run[len(beside) :])), sweeps)
 
 
 def _walk(path: str, depth: int, runs: list[str], sweeps: list[Path]) -> None:

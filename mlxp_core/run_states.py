@@ -6,45 +6,44 @@ import fcntl
 import socket
 import time
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
-from mlxp_core.errors import LaunchRecordError, MlxpError, SchedulerUnavailableError
+from mlxp_core.asking import Schedulers
 from mlxp_core.job_memory import remember, remembered
 from mlxp_core.job_state import JobState
 from mlxp_core.processes import is_alive, running_scripts
 from mlxp_core.run_info import RunStatus, restarted
 from mlxp_core.runs import RecordedRun, seconds
-from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.verdict import Basis, Verdict, completed, judge_job, judge_process
 
 # Long after the end of a job no scheduler starts it again (SLURM does while it has the job, MinJobAge): it is not asked
 _SETTLED_S = 24 * 3600
-# Longer than this no argument of a program may be (MAX_ARG_STRLEN is 128 KiB)
-_ASKED_AT_ONCE = 10_000
 
 
 class RunStates:
-    """Finds the verdicts on runs, again and again.
-
-    Attributes:
-        notes: what the user should know of the last time, such as that a scheduler did not answer.
-        silent: the names of the schedulers that should have answered the last time, and did not.
-    """
+    """Finds the verdicts on runs, again and again."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.silent: set[str] = set()
-        self._schedulers: dict[str, Scheduler | None] = {}
+        self._schedulers = Schedulers()
         # Jobs that waited the last time: one that its scheduler does not know since then was cancelled
         self._waited: set[str] = set()
         self._host = socket.gethostname()
         self._scripts: dict[str, int] | None = None
         self._locked: dict[Path, bool] = {}
 
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the last time, such as that a scheduler did not answer."""
+        return self._schedulers.notes
+
+    @property
+    def silent(self) -> set[str]:
+        """The names of the schedulers that should have answered the last time, and did not."""
+        return self._schedulers.silent
+
     def verdicts(self, runs: Sequence[RecordedRun]) -> list[Verdict]:
         """What is true of each run; what is learnt of jobs is kept, as their scheduler may forget it."""
-        self.notes, self.silent = [], set()
+        self._schedulers.look_at(run.launch for run in runs)
         self._scripts, self._locked = None, {}
         states: dict[str, dict[str, JobState] | None] = {}
         asked: dict[str, list[str]] = {}
@@ -52,7 +51,7 @@ class RunStates:
             if run.first_job_id and run.scheduler and _is_open(run):
                 asked.setdefault(run.scheduler, []).append(run.first_job_id)
         for name, job_ids in asked.items():
-            states[name] = self._ask(name, list(dict.fromkeys(job_ids)))
+            states[name] = self._schedulers.ask(name, list(dict.fromkeys(job_ids)))
         seen: list[tuple[RecordedRun, JobState]] = []
         verdicts = []
         for run in runs:
@@ -90,7 +89,7 @@ class RunStates:
             return self._without_job(run)
         info = restarted(dict(run.info)) if run.submitted_again else run.info
         shares = run.launch is not None and run.launch.shares_jobs
-        return judge_job(info, state, answered=answered, title=self._title(run.scheduler), shares_job=shares)
+        return judge_job(info, state, answered=answered, title=self._schedulers.title(run.scheduler), shares_job=shares)
 
     def _without_job(self, run: RecordedRun) -> Verdict:
         if run.is_unsubmitted:
@@ -131,60 +130,6 @@ class RunStates:
         if str(run.directory.script) in self._scripts:
             return True
         return False if isinstance(process_id, int) else None
-
-    def _ask(self, name: str, job_ids: Sequence[str]) -> dict[str, JobState] | None:
-        """The states of a scheduler's jobs; None when it does not say."""
-        scheduler = self._scheduler(name)
-        if scheduler is None:
-            return None
-        if type(scheduler).states is Scheduler.states and not scheduler.states_command(job_ids):
-            self.notes.append(f"{scheduler.title} cannot be asked: its runs are shown as their directories say.")
-            return None
-        found: dict[str, JobState] = {}
-        try:
-            for start in range(0, len(job_ids), _ASKED_AT_ONCE):
-                found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
-        except SchedulerUnavailableError as error:
-            self.silent.add(name)
-            self.notes.append(f"{error}\nIts runs are shown as their directories say.")
-            return None
-        except (ValueError, LookupError, TypeError) as error:
-            self.silent.add(name)
-            self.notes.append(
-                f"The answer of {scheduler.title} cannot be read ({error!r}): its runs are shown as their directories "
-                "say."
-            )
-            return None
-        # One that was started again under another id may be known by that one alone
-        return {state.job_id: state for state in found.values()} | found
-
-    def _title(self, name: str | None) -> str:
-        scheduler = self._scheduler(name) if name else None
-        return scheduler.title if scheduler else (name or "the scheduler").rpartition(".")[2].removesuffix("Scheduler")
-
-    def _scheduler(self, name: str) -> Scheduler | None:
-        if name not in self._schedulers:
-            try:
-                self._schedulers[name] = load_scheduler(name)
-            except MlxpError as error:
-                self._schedulers[name] = None
-                self.notes.append(f"{error} Its runs are shown as their directories say.")
-        return self._schedulers[name]
-
-
-def load_scheduler(name: str) -> Scheduler:
-    """A scheduler to be asked, by the name of its class, dotted or one of ours.
-
-    Raises:
-        LaunchRecordError: there is none.
-        OptionError: it needs options.
-    """
-    module, _, kind_name = name.rpartition(".")
-    try:
-        kind: type[Scheduler] = getattr(import_module(module or "mlxp_core.schedulers"), kind_name)
-        return kind(kind.options_class())
-    except (ImportError, AttributeError, TypeError) as error:
-        raise LaunchRecordError(f"The scheduler {name} cannot be imported: {error}.") from error
 
 
 def _is_open(run: RecordedRun) -> bool:

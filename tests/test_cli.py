@@ -302,7 +302,6 @@ class Silent(SLURMScheduler):
 
 def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
     app.write("custom_scheduler.py", CUSTOM)
-    app.environment["PYTHONPATH"] = str(app.directory)
     app.sweep("x=1,2", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
     (launch,) = app.directory.glob("logs/sweeps/*/launch-1")
     plan = (launch / "plan.json").read_text().replace('"dry_run": true', '"dry_run": false')

@@ -34,7 +34,7 @@ LAYERS = [
     {"mlxp_core.callbacks.hooks"},
     {"mlxp_core.run_guard"},
     {"mlxp_core.selection", "mlxp_core.run_states"},
-    {"mlxp_core.job_memory"},
+    {"mlxp_core.job_memory", "mlxp_core.asking"},
     {"mlxp_core.runs", "mlxp_core.verdict"},
     {"mlxp_core.run_search"},
     {"mlxp_core.project"},

@@ -21,7 +21,12 @@ from mlxp_core.errors import MlxpError, WrongUseError
 def cli() -> None:
     """Look after runs that were launched with hydra-mlxp.
 
-    Example: mlxp resume
+    \b
+    Examples: mlxp ls --status FAILED,TIMEOUT
+              mlxp show 12
+              mlxp log 12 -f
+              mlxp watch
+              mlxp resume
     """
 
 

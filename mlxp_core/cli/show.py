@@ -119,9 +119,13 @@ def _settings(row: Row) -> str:
     try:
         return (row.run.directory.metadata / "mlxpy.yaml").read_text(encoding="utf-8", errors="replace").rstrip()
     except OSError:
-        launch = row.run.launch
-        options = launch.options if launch else {}
-        return " ".join(f"{key}={value}" for key, value in options.items() if value not in (None, False, [], {}, ""))
+        from dataclasses import asdict
+
+        from mlxp_core.options import BatchOptions
+
+        usual = asdict(BatchOptions())
+        options = row.run.launch.options if row.run.launch else {}
+        return " ".join(f"{key}={value}" for key, value in options.items() if value and usual.get(key) != value)
 
 
 def _last_lines(file: Path) -> list[str]:

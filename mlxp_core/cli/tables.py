@@ -95,18 +95,18 @@ def duration(seconds: float) -> str:
 
 
 def moment(iso: Any, now: float) -> str:
-    """A moment in this machine's time, and how long ago it was: `11-25 02:10 (3 min ago)`."""
-    text, at = _local(str(iso))
+    """A moment in this machine's time, and how long ago it was: `02:10 (3 min ago)`, `11-23 02:10 (2 d ago)`."""
+    text, at = _local(str(iso), f"{datetime.fromtimestamp(now):%m-%d}")
     return text if at is None else f"{text} ({ago(now - at)})"
 
 
 @lru_cache(maxsize=10_000)  # the runs of an array start together
-def _local(iso: str) -> tuple[str, float | None]:
+def _local(iso: str, today: str) -> tuple[str, float | None]:
     try:
         local = datetime.fromisoformat(iso).astimezone()
     except ValueError:
         return iso, None
-    return f"{local:%m-%d %H:%M}", local.timestamp()
+    return f"{local:%m-%d %H:%M}".removeprefix(f"{today} "), local.timestamp()
 
 
 def ago(seconds: float) -> str:
