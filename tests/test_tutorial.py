@@ -48,7 +48,7 @@ def shape(line: str) -> str:
     def word_shape(word: str) -> str:
         if set(word) == {"━"}:
             return "━+"
-        fixed = re.fullmatch(r"logs/\d+(-\d+)?|\w+=\S+", word) or not re.search(r"\d|/home/", word)
+        fixed = re.fullmatch(r"logs/\d+(-\d+)?|[a-z.]+=[^/]+", word) or not re.search(r"\d|/home/", word)
         return re.escape(word) if fixed else r"\S+"
 
     return r"\s+".join(map(word_shape, line.split()))
