@@ -133,7 +133,7 @@ def test_a_plain_run(app: App, job_logging: str) -> None:
     option = "hydra.verbose=true" if job_logging == "verbose" else f"hydra/job_logging={job_logging}"
     result = app.run(LOGGING, option)
     assert result.status == 0
-    assert result.text.endswith("trained\n")
+    assert result.stdout.endswith("trained\n")
     assert "[metrics." not in result.text
     run = app.directory / "logs" / "1"
     assert_trained(run)
