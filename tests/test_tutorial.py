@@ -109,7 +109,7 @@ def test_the_tutorial(scheduler: Cluster) -> None:
     for step in steps():
         command, own_words = step.command, ["\0"]
         if scheduler.launcher == "slurm":
-            own_words = ["#OAR", "OAR_JOB_ID", "ADMISSION RULE", "OARScheduler", "Job id", "----"]
+            own_words = ["#OAR", "OAR_JOB_ID", "ADMISSION RULE", "OARScheduler", "Job id", "----", "oarstat"]
             for oars, slurms in _SLURM.items():
                 command = command.replace(oars, slurms)
                 step = step._replace(output=[re.sub(rf": {oars}$", f": {slurms}", line) for line in step.output])
