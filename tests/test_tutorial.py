@@ -113,6 +113,7 @@ def test_the_tutorial(scheduler: Cluster) -> None:
             for oars, slurms in _SLURM.items():
                 command = command.replace(oars, slurms)
                 step = step._replace(output=[re.sub(rf": {oars}$", f": {slurms}", line) for line in step.output])
+            step = step._replace(output=[line.replace(" to OAR:", " to SLURM:") for line in step.output])
         step = step._replace(command=command)
         shown = run(step, app)
         new = [job_id for job_id in scheduler.job_ids(app) if job_id not in ended]
