@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PART_ENDS = re.compile(r"\n(?=[^ -])")
 _LINE = re.compile(r"( *)(?:([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: (.+))?|- (.+))")
 # A word that no rule of YAML 1.1 takes for anything but text, maybe with others behind it
 _TEXT = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*|[1-9][0-9a-f]*[a-f][0-9a-f]*")
@@ -24,6 +23,7 @@ _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
 _NOTHING = object()
 _EMPTY_LIST: list[Any] = []
 _EMPTY_MAPPING: dict[str, Any] = {}
+_CONTAINERS = {type(_NOTHING), list, dict}
 _WORDS = {"null": None, "true": True, "false": False, "[]": _EMPTY_LIST, "{}": _EMPTY_MAPPING}
 # As text in any other letters than these, too, each of them needs quotes or is something else
 _NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
@@ -48,12 +48,24 @@ def load_yaml(data: bytes) -> Any:
 def _load(text: str) -> dict[str, Any]:
     if not text.endswith("\n"):  # it may be cut off
         raise _OtherYaml
-    # Each key of the first level, with what belongs to it
-    return dict(map(_read_part, _PART_ENDS.split(text[:-1])))
+    # Each key of the first level, with the lines that belong to it
+    parts: list[str] = []
+    for line in text[:-1].split("\n"):
+        if line[:1] not in (" ", "-"):
+            parts.append(line)
+        elif parts:
+            parts[-1] += f"\n{line}"
+        else:
+            raise _OtherYaml
+    return dict(map(_read_part, parts))
 
 
-@lru_cache(maxsize=20_000)  # records of runs have most of their parts in common
+@lru_cache(maxsize=100_000)  # records of runs have most of their parts in common
 def _read_part(text: str) -> tuple[str, Any]:
+    if "\n" not in text:
+        depth, only, simple = _read_line(text)
+        if depth == 0 and only is not None and type(simple) not in _CONTAINERS:
+            return only, simple
     ((key, value),) = _read_block(text).items()
     return key, value
 
@@ -65,7 +77,7 @@ def _read_block(text: str) -> dict[str, Any]:
     items: list[Any] | None = None
     items_indent = 0
     for line in text.split("\n"):
-        depth, key, value = _read_line(line)
+        depth, key, value = _read_known_line(line)
         if value is _EMPTY_LIST or value is _EMPTY_MAPPING:
             value = value.copy()
         if key is None:
@@ -104,17 +116,19 @@ def _read_line(line: str) -> tuple[int, str | None, Any]:
     return len(blanks), key, _scalar(value) if value else _NOTHING
 
 
+_read_known_line = lru_cache(maxsize=20_000)(_read_line)
+
+
 def _scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _TEXT.fullmatch(text):
-        if text.lower() in _NO_TEXT:
-            raise _OtherYaml
-        return text
-    if match := _QUOTED.fullmatch(text):
-        return match[1]
-    if _INT.fullmatch(text):
+    if text[0] == "'":
+        if match := _QUOTED.fullmatch(text):
+            return match[1]
+    elif _INT.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text):
+    elif _FLOAT.fullmatch(text):
         return float(text)
+    elif _TEXT.fullmatch(text) and text.lower() not in _NO_TEXT:
+        return text
     raise _OtherYaml

@@ -16,6 +16,8 @@ _NAME = ".mlxp-cache.json"
 _FORMAT = 1
 # A file so young may change again within the same tick of its file system's clock
 _YOUNG_NS = 2_000_000_000
+# A file that is shorter is read at once
+_USUAL_BYTES = 65536
 
 
 class FileCache:
@@ -87,9 +89,9 @@ class FileCache:
 def _bytes(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        chunks = []
-        while chunk := os.read(descriptor, 65536):
-            chunks.append(chunk)
-        return b"".join(chunks)
+        text = os.read(descriptor, _USUAL_BYTES)
+        while len(text) >= _USUAL_BYTES and (more := os.read(descriptor, len(text))):
+            text += more
+        return text
     finally:
         os.close(descriptor)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlxp_core.file_cache import FileCache
 
-_BLOCK = 4096
+_BLOCK = 1024
 
 
 def last_metrics(run: str, cache: FileCache) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _last_record(path: str, size: int) -> dict[str, Any]:
         return {}
     finally:
         os.close(descriptor)
-    for line in reversed(text.split(b"\n")[-3:]):
+    for line in reversed(text.rsplit(b"\n", 3)[-3:]):
         if line:
             try:
                 record = json.loads(line)

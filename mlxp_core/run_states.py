@@ -14,7 +14,7 @@ from mlxp_core.job_state import JobState
 from mlxp_core.processes import is_alive, running_scripts
 from mlxp_core.run_info import RunStatus, restarted
 from mlxp_core.runs import RecordedRun, seconds
-from mlxp_core.verdict import Basis, Verdict, completed, judge_job, judge_process
+from mlxp_core.verdict import COMPLETE, Basis, Verdict, completed, judge_job, judge_process
 
 # Long after the end of a job no scheduler starts it again (SLURM does while it has the job, MinJobAge): it is not asked
 _SETTLED_S = 24 * 3600
@@ -47,14 +47,18 @@ class RunStates:
         self._scripts, self._locked = None, {}
         states: dict[str, dict[str, JobState] | None] = {}
         asked: dict[str, list[str]] = {}
-        for run in runs:
-            if run.first_job_id and run.scheduler and _is_open(run):
+        settled = [_is_settled(run) for run in runs]
+        for run, is_settled in zip(runs, settled, strict=True):
+            if not is_settled and run.first_job_id and run.scheduler and _is_open(run):
                 asked.setdefault(run.scheduler, []).append(run.first_job_id)
         for name, job_ids in asked.items():
             states[name] = self._schedulers.ask(name, list(dict.fromkeys(job_ids)))
         seen: list[tuple[RecordedRun, JobState]] = []
         verdicts = []
-        for run in runs:
+        for run, is_settled in zip(runs, settled, strict=True):
+            if is_settled:
+                verdicts.append(COMPLETE)
+                continue
             answer = states.get(run.scheduler or "")
             state = self._state(run, answer)
             if state is not None and state.is_final and state.name != "COMPLETED":
@@ -133,14 +137,17 @@ class RunStates:
 
 
 def _is_open(run: RecordedRun) -> bool:
-    """Whether the scheduler has to be asked about a run."""
+    """Whether the scheduler has to be asked about a run that its own record does not settle."""
     if run.submitted_again:
         return True
-    if completed(run.info):
-        return False
     learned = remembered(run)
     noted = seconds(learned.at) if learned else None
     return noted is None or time.time() - noted < _SETTLED_S
+
+
+def _is_settled(run: RecordedRun) -> bool:
+    """Whether its own record leaves no question."""
+    return completed(run.info) and not run.submitted_again
 
 
 def _is_locked(launch: Path) -> bool:

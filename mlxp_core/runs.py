@@ -106,7 +106,7 @@ class RecordedRun:
         start, noted = seconds(self.info.get("start_time")), seconds(self.submission.at)
         return start is not None and noted is not None and noted >= start
 
-    @property
+    @cached_property
     def first_job_id(self) -> str | None:
         """The job as it was submitted, by which a scheduler is asked that makes a new one when it starts it again."""
         return self.submission.job_id if self.submission and self.job_id else self.job_id

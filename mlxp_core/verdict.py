@@ -52,6 +52,9 @@ class Verdict(NamedTuple):
         return self.is_over and self.status != "COMPLETE"
 
 
+COMPLETE = Verdict("COMPLETE", "", True, Basis.RECORD)
+
+
 def completed(info: Mapping[str, Any]) -> bool:
     """Whether a run's own record leaves no question: it completed, and its script, if it has one, saw that."""
     has_script = (info.get("scheduler") or {}).get("name") is not None

@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -364,17 +366,11 @@ def test_two_listings_at_once(app: App) -> None:
 def test_watch_and_follow(app: App) -> None:
     """Plain lines in a pipe, a live table on a terminal; both end with the last run."""
     app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older one, of no interest
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep4", *SWEEP, "hydra.launcher.n_jobs=2")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
     wait_for(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
-    quiet = terminal(app, "watch", "--interval", "1")
-    quiet.expect("RUNNING")
-    quiet.sendintr()
-    assert "Traceback" not in quiet.read()
-    quiet.close()
-    assert quiet.exitstatus == 130
     stdout, stderr = watching.communicate(timeout=60)
     assert "0/2 over: 2 RUNNING" in stdout, stderr
     assert "RUNNING -> COMPLETE  x=2" in stdout
@@ -391,8 +387,10 @@ def test_watch_and_follow(app: App) -> None:
 
 def terminal(app: App, *arguments: str, env: Any = None) -> Any:
     """The command on a terminal of its own."""
-    cwd = str(app.directory)
-    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), timeout=60, encoding="utf-8", cwd=cwd, env=env)
+    # Tests that run in the background of a shell ignore it
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": heed}
+    return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
 def test_on_a_terminal(app: App) -> None:
@@ -407,6 +405,20 @@ def test_on_a_terminal(app: App) -> None:
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
         assert all(len(line) <= 100 for line in lines)
         assert sum(line.count("l") for line in lines if "long" in line or "ong" in line) >= 30
+
+
+def test_interrupted(app: App) -> None:
+    """Ctrl-C ends watching and following, without a word."""
+    start = datetime.now().astimezone().isoformat()
+    run = make_run(app.directory / "logs" / "1", status="RUNNING", process_id=os.getpid(), start_time=start)
+    (run / "log.stdout").write_text("RUNNING\n")
+    for command in (["watch"], ["log", "1", "-f"]):
+        program = terminal(app, *command)
+        program.expect("RUNNING")
+        program.sendintr()
+        assert not re.search("Traceback|Aborted", program.read())
+        program.close()
+        assert program.exitstatus == 130
 
 
 def test_help(app: App) -> None:

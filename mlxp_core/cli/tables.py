@@ -96,8 +96,13 @@ def duration(seconds: float) -> str:
 
 def moment(iso: Any, now: float) -> str:
     """A moment in this machine's time, and how long ago it was: `02:10 (3 min ago)`, `11-23 02:10 (2 d ago)`."""
-    text, at = _local(str(iso), f"{datetime.fromtimestamp(now):%m-%d}")
+    text, at = _local(str(iso), _day(now))
     return text if at is None else f"{text} ({ago(now - at)})"
+
+
+@lru_cache(maxsize=1)
+def _day(now: float) -> str:
+    return f"{datetime.fromtimestamp(now):%m-%d}"
 
 
 @lru_cache(maxsize=10_000)  # the runs of an array start together
