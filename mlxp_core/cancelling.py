@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 from mlxp_core.asking import load_scheduler
 from mlxp_core.errors import MlxpError
-from mlxp_core.plan import Plan
 from mlxp_core.processes import end_processes, is_alive, running_scripts
-from mlxp_core.resume import scheduler_of
 from mlxp_core.run_info import RunStatus
 from mlxp_core.run_states import RunStates
 from mlxp_core.runs import RecordedRun, RunReader, seconds
@@ -20,7 +18,7 @@ from mlxp_core.selection import sharing_jobs
 from mlxp_core.verdict import Verdict
 
 # How long the end of what was cancelled is waited for, and how often it is looked for
-_PATIENCE_S = 8
+_PATIENCE_S = 15
 _LOOK_S = 0.5
 
 
@@ -105,8 +103,7 @@ class Cancellation:
 
     def _scheduler(self, name: str, run: RecordedRun) -> Scheduler:
         if name not in self._schedulers:
-            plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
-            self._schedulers[name] = scheduler_of(plan) if plan else load_scheduler(name, None)
+            self._schedulers[name] = load_scheduler(name, run.launch)
         return self._schedulers[name]
 
     def outcome(self) -> list[Judged]:

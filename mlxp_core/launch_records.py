@@ -148,15 +148,8 @@ def _read_plan(file: Path) -> LaunchRecord | None:
         main_file, searched = plain.get("main_file"), app["environment"].get("PYTHONPATH", "").split(os.pathsep)
         paths = [os.path.dirname(main_file)] if main_file else []
         paths += [os.path.join(app["cwd"], path) for path in searched if path]
-        return LaunchRecord(
-            file.parent,
-            plain["scheduler"],
-            dict(plain["options"]),
-            [*paths, app["cwd"]],
-            plain["array_size"],
-            runs,
-            plain.get("at"),
-        )
+        options, size, at = dict(plain["options"]), plain["array_size"], plain.get("at")
+        return LaunchRecord(file.parent, plain["scheduler"], options, [*paths, app["cwd"]], size, runs, at)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

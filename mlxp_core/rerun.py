@@ -52,12 +52,14 @@ class Rerun:
 
     Attributes:
         argv: its command.
+        overrides: those in it that are the application's own.
         cwd: where it starts.
         python_path: its PYTHONPATH; None for this process's own.
         settled: which code runs, where that is settled.
     """
 
     argv: Sequence[str]
+    overrides: Sequence[str]
     cwd: Path
     python_path: str | None
     settled: Settled | None
@@ -107,8 +109,9 @@ def rerun(run: RecordedRun, given: Sequence[str]) -> Rerun:
         raise AppCommandError(f"{run.path} was started in {cwd}, which is not there any more.")
     if not os.access(argv[0], os.X_OK):
         raise AppCommandError(f"{run.path} was run by {argv[0]}, which is not there any more.")
-    words = [*argv, *_overrides(run, start, given, settled)]
-    return Rerun(words, cwd, python_path, settled)
+    overrides = _overrides(run, start, given, settled)
+    own = [text for text in overrides if not key_of(text).startswith(("hydra.", "hydra/"))]
+    return Rerun([*argv, *overrides], own, cwd, python_path, settled)
 
 
 def _start(run: RecordedRun) -> Start:

@@ -14,6 +14,7 @@ from mlxp_core.plan import Plan, Run
 from mlxp_core.run_directory import RunDirectory, read_if_there, write_whole
 from mlxp_core.run_info import new_info, read_info, restarted, write_info
 from mlxp_core.settings import settings_text
+from mlxp_core.versioning.uses import note_runs
 
 
 class RunFiles:
@@ -32,6 +33,7 @@ class RunFiles:
         self._script = script
         self._waits_in = this_process() if waits_here else {}
         self._settings = settings_text(plan.settings)
+        self._noted: set[Path] = set()
         # What a file held before we wrote it
         self._replaced: dict[Path, bytes | None] = {}
 
@@ -60,6 +62,9 @@ class RunFiles:
             app=plan.app,
             version=plan.version,
         )
+        if directory.path.parent not in self._noted:
+            self._noted.add(directory.path.parent)
+            note_runs(plan.version, directory.path.parent)
         write_whole(directory.settings, self._settings)
         write_info(directory.info, info | self._waits_in)
 

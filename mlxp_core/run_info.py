@@ -93,7 +93,9 @@ def new_info(
         "scheduler": {"name": scheduler, "scheduler_job_id": None},
     }
     if app is not None:
-        info |= {"command": list(app.argv), "environment": app.environment}
+        info["command"] = list(app.argv)
+        if app.environment:
+            info["environment"] = app.environment
     return info if version is None else {**info, "version_manager": version}
 
 

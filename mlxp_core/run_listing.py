@@ -60,7 +60,7 @@ def choose(rows: Sequence[Row], *, status: str | None, where: str | None, sort: 
     chosen = list(rows)
     if status is not None:
         words = {word.strip().upper() for word in status.split(",") if word.strip()}
-        _check_statuses(words, rows)
+        check_statuses(words, rows)
         chosen = [row for row in chosen if row.verdict.status in words]
     if where is not None:
         condition = parse_condition(where)
@@ -101,7 +101,12 @@ def _keys(config: dict[str, object], prefix: str = "") -> list[str]:
     return found
 
 
-def _check_statuses(words: set[str], rows: Sequence[Row]) -> None:
+def check_statuses(words: set[str], rows: Sequence[Row]) -> None:
+    """Make sure that statuses can be.
+
+    Raises:
+        SelectionError: there is no such status.
+    """
     known = {*STATES, *RunStatus.__members__, "UNKNOWN", "DAMAGED", "NOT_SUBMITTED"}
     known |= {row.verdict.status for row in rows}
     for word in sorted(words - known):

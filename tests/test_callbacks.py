@@ -41,6 +41,7 @@ def test_plain_run(app: App) -> None:
         "log_id": 1,
         "log_dir": str(run),
         "scheduler": {"name": None, "scheduler_job_id": None},
+        "command": [sys.executable, "main.py"],
     }
     assert sorted(path.name for path in run.iterdir()) == ["artifacts", "main.log", "metadata", "metrics", "seen.json"]
     assert yaml.safe_load((run / "metadata" / "config.yaml").read_text()) == {"x": 3, "action": None}

@@ -15,7 +15,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, Result, info
-from tests.projects import Project
+from tests.projects import COPY, Project
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
@@ -32,6 +32,17 @@ def statuses(app: App, *arguments: str) -> dict[str, str]:
     """What `mlxp ls` says of each run."""
     rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
     return {row["run"]: row["status"] for row in rows}
+
+
+def cancel(app: App, *arguments: str) -> Result:
+    """Cancel runs; OAR may take longer for it than the command waits."""
+    result = mlxp(app, "cancel", *arguments, "-y")
+    shown = result.stdout.partition("Now:\n")[2]
+    assert "CANCELLED" in shown or "not over yet" in result.stderr, result.text
+    assert (result.status == 0) == ("not over yet" not in result.stderr)
+    left = [line.split()[0] for line in shown.splitlines()]
+    wait_until(lambda: not any(statuses(app)[Path(run).name] == "RUNNING" for run in left))
+    return result
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -57,14 +68,11 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
     assert statuses(app)["2"] == "RUNNING"
     # The fourth waits on SLURM, by the limit
-    result = mlxp(app, "cancel", "1,2,4", "-y")
-    assert result.status == 0, result.text
+    result = cancel(app, "1,2,4")
     assert "logs/1 was over already: COMPLETE\n" in result.stdout
     assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
-    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
     assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
-    result = mlxp(app, "cancel", "--all", "-y")
-    assert result.status == 0, result.text
+    cancel(app, "--all")
     assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
     result = mlxp(app, "cancel", "--all")
     assert (result.status, result.stdout.count("was over already")) == (0, 4)
@@ -76,12 +84,10 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
     scheduler.wait_for(lambda: running(app) == 3)
-    result = mlxp(app, "cancel", "1", "-y")
-    assert result.status == 0, result.text
+    result = cancel(app, "1")
     assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
-    assert result.stdout.partition("Now:\n")[2].count("CANCELLED") == 2
-    assert statuses(app)["3"] == "RUNNING"
-    assert mlxp(app, "cancel", "logs/3", "-y").status == 0
+    assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
+    cancel(app, "logs/3")
 
 
 def test_cancel_here(app: App) -> None:
@@ -156,6 +162,11 @@ def flaky(app: App) -> App:
     return app
 
 
+def new_jobs(scheduler: Cluster, app: App, old: list[str]) -> list[str]:
+    """The jobs submitted since then; SLURM may have forgotten the others."""
+    return [job for job in scheduler.job_ids(app) if job not in old]
+
+
 def lines(app: App, number: int) -> int:
     """How often a run's application printed its line."""
     return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
@@ -173,7 +184,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     app.write("mended", "")
     both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
     said = "".join("".join(process.communicate(timeout=60)) for process in both)
-    again = [job for job in scheduler.job_ids(app) if job not in ids]
+    again = new_jobs(scheduler, app, ids)
     assert len(again) == 3, said
     assert "Submitting logs/2-3 to" in said
     assert "Submitting logs/4 to" in said
@@ -190,7 +201,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     result = mlxp(app, "resubmit", "5", "1")
     assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
     assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
-    assert mlxp(app, "cancel", "5", "-y").status == 0
+    cancel(app, "5")
     result = mlxp(app, "resubmit", "--failed")
     assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
     assert len(scheduler.job_ids(app)) == 8
@@ -201,15 +212,16 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
     """Just before it submits: nobody submits twice then."""
     app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
     app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
-    scheduler.wait(scheduler.job_ids(app))
+    ids = scheduler.job_ids(app)
+    scheduler.wait(ids)
     app.write("mended", "")
     assert app.call(app.python, "-c", KILLED, "resubmit", "1-2").status == -9
-    assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
+    assert set(statuses(app).values()) == {"UNKNOWN"}
     result = mlxp(app, "resubmit", "1")
     assert (result.status, "mlxp resume" in result.stderr) == (1, True), result.text
     result = mlxp(app, "resume")
     assert (result.status, "submitting logs/1-2" in result.stdout) == (0, True), result.text
-    scheduler.wait(scheduler.job_ids(app))
+    scheduler.wait(new_jobs(scheduler, app, ids))
     assert set(statuses(app).values()) == {"COMPLETE"}
     assert [lines(app, number) for number in (1, 2)] == [2, 2]
 
@@ -281,12 +293,13 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     launcher = f"hydra/launcher={scheduler.launcher}"
     project.launch("-m", "x=1,2", launcher, "hydra.launcher.timeout_min=5")
-    scheduler.wait(scheduler.job_ids(project))
+    ids = scheduler.job_ids(project)
+    scheduler.wait(ids)
     project.write("answer.py", "VALUE = 2\n")
     project.commit()
     result = mlxp(project, "rerun", "2", launcher, "+y=3")
     assert result.status == 0, result.text
-    scheduler.wait(scheduler.job_ids(project))
+    scheduler.wait(new_jobs(scheduler, project, ids))
     result = mlxp(project, "rerun", "3", "+z=4")
     assert result.status == 0, result.text
     seen = {Path(run["output_dir"]).name: run for run in project.seen()}
@@ -298,3 +311,89 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
     script = (project.directory / "logs" / "3" / "script.sh").read_text()
     assert "hydra.launcher.timeout_min=5" in script
     assert list(statuses(project).values()) == ["COMPLETE"] * 4
+
+
+def test_clean(project: Project) -> None:
+    """Copies that no run needs, in all directories of runs; their commits stay while a record names them; runs."""
+    finished = project.head
+    project.launch("x=1")
+    project.write("answer.py", "VALUE = 2\n")
+    failed = project.commit()
+    assert project.run("action=exit3", *COPY).status == 3
+    first, second = (project.directory / ".workdir" / project.root.name / commit for commit in (finished, failed))
+    result = mlxp(project, "clean")
+    assert (result.status, f"Kept: .workdir/{second.parent.name}/{failed}\n" in result.stdout) == (2, True), result.text
+    assert re.search(rf"{finished} +1 +\d+ kB$", result.stdout, re.MULTILINE), result.text
+    (first / "tutorial" / "result.txt").write_text("0.97")
+    assert "it holds what no commit has: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
+    (first / "tutorial" / "result.txt").unlink()
+    project.git("checkout", "-q", finished)
+    assert project.run("action=exit3", *COPY, "hydra.callbacks.mlxp_logging.parent_log_dir=others").status == 3
+    result = mlxp(project, "clean", "-y")
+    assert (result.status, "others/1 did not complete" in result.stdout) == (0, True), result.text
+    assert project.copies() == sorted([first, second])
+    assert mlxp(project, "clean", "others", "--runs", "--status", "FAILED", "-y").status == 0
+    (second.parent / ".deleted-half").mkdir()
+    assert mlxp(project, "clean", "-y").status == 0
+    assert project.copies() == [second]
+    assert f"refs/mlxp/{finished}" in project.state().refs
+    result = mlxp(project, "clean", "--runs", "--status", "FAILED", "-y")
+    assert (result.status, "1 run: logs/2\n" in result.stdout) == (0, True), result.text
+    assert sorted(path.name for path in project.directory.glob("logs/[!.]*")) == ["1"]
+    assert mlxp(project, "clean", "-y").status == 0
+    assert project.copies() == []
+    assert (f"refs/mlxp/{finished}" in project.state().refs, f"refs/mlxp/{failed}" in project.state().refs) == (
+        True,
+        False,
+    )
+    project.launch("x=1")
+    assert (project.directory / "logs" / "3").is_dir()
+    for arguments, message in (
+        (("--runs",), "--runs and --status go together"),
+        (("--runs", "--status", "FAILD"), "there is no status FAILD; did you mean FAILED?"),
+        (("nowhere", "--runs", "--status", "FAILED"), "There is no directory nowhere"),
+    ):
+        result = mlxp(project, "clean", *arguments)
+        assert (result.status, message in result.stderr) == (2, True), result.text
+
+
+def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
+    """Neither its copy nor the run itself."""
+    home = scheduler.app(f"actions-clean-{scheduler.launcher}")
+    project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
+    project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
+    scheduler.wait_for(lambda: running(project) == 1)
+    for arguments in ((), ("--runs", "--status", "RUNNING")):
+        result = mlxp(project, "clean", "-y", *arguments)
+        assert "ept" in result.stdout, result.text
+    assert len(project.copies()) == 1
+    assert running(project) == 1
+    cancel(project, "1")
+
+
+def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
+    """The scheduler is out of reach, or has forgotten the job."""
+    app = slurm.app("actions-unknown").write_probe()
+    app.sweep("action=exit3", "x=1,2", "hydra/launcher=slurm", LOGGING)
+    slurm.wait(slurm.job_ids(app))
+    command = str(Path(app.python).parent / "mlxp")
+    result = app.call(command, "resubmit", "--failed", env={"PATH": "/nowhere"})
+    assert (result.status, result.stderr.count("SLURM does not tell whether it is over")) == (1, 2), result.text
+    # As if the job had been forgotten before it left an end
+    record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
+    record.write_text(
+        re.sub("^(error|exit_status):.*\n(  .*\n)*", "", record.read_text().replace("FAILED", "RUNNING"), flags=re.M)
+    )
+    (noted,) = app.directory.glob("logs/sweeps/*/submissions.jsonl")
+    base = slurm.job_ids(app)[0].partition("_")[0]
+    for file in (noted, record):
+        file.write_text(file.read_text().replace(f"{base}_0", "99999999"))
+    assert statuses(app) == {"1": "UNKNOWN", "2": "FAILED"}
+    result = mlxp(app, "resubmit", "--failed")
+    assert (result.status, "Submitting logs/2 to SLURM" in result.stdout) == (0, True), result.text
+    assert (
+        "Left out, UNKNOWN (nobody can know any more how they ended); name them to submit them: logs/1" in result.text
+    )
+    result = mlxp(app, "resubmit", "1")
+    assert (result.status, "What they wrote is written over: 1 UNKNOWN (logs/1)" in result.stdout) == (2, True)
+    assert mlxp(app, "resubmit", "1", "-y").status == 0

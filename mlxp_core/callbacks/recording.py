@@ -18,6 +18,7 @@ from mlxp_core.project import settings_in_force
 from mlxp_core.run_directory import RunDirectory, write_whole
 from mlxp_core.run_info import ended, main_file, new_info, read_info, started, write_info
 from mlxp_core.settings import NO_SCHEDULER, Settings, settings_text
+from mlxp_core.versioning.uses import note_runs
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class RecordingCallback(Callback):
             except AppCommandError:  # no command line starts it
                 app = None
             new = new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file(), app=app, version=self.version)
+            note_runs(self.version, run.path.parent)
             write_info(run.info, started(new, work_dir))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mlxp_core.cli.cancel import cancel
+from mlxp_core.cli.clean import clean
 from mlxp_core.cli.log import log
 from mlxp_core.cli.ls import ls
 from mlxp_core.cli.rerun import rerun
@@ -45,7 +46,7 @@ def resume(directory: Path) -> None:
     resume_launches(directory.absolute())
 
 
-for command in (ls, show, log, watch, cancel, resubmit, rerun):
+for command in (ls, show, log, watch, cancel, resubmit, rerun, clean):
     cli.add_command(command)
 
 

@@ -69,6 +69,7 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     for problem in problems:
         click.echo(problem, err=True)
     before = len(cancellation.notes)
+    click.echo("Waiting a moment for their end ...")
     now = cancellation.outcome()
     click.echo("Now:")
     _say(now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -42,6 +41,7 @@ def rerun(run: str, overrides: tuple[str, ...], directory: Path) -> None:
     if new.settled is None:
         why = "ran from the repository itself" if found.info.get("version_manager") else "has no recorded commit"
         click.echo(f"{names([found])} {why}, so the code is that of today in {new.cwd}.", err=True)
-    click.echo(f"{shlex.join(new.argv)}\n", err=True)
+    with_these = f", with {' '.join(new.overrides)}" if new.overrides else ""
+    click.echo(f"Starting {names([found])} another time{with_these}\n", err=True)
     with new.environment() as environment:
         become(new.argv, cwd=new.cwd, env=environment)

@@ -19,10 +19,11 @@ from mlxp_core.run_directory import cannot_write, check_writable, write_whole
 from mlxp_core.versioning.checkout import QUIETLY, check_out, description
 from mlxp_core.versioning.git_command import literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
+from mlxp_core.versioning.uses import DESCRIPTION, use
 from mlxp_core.versioning.version import option
 
 _NEW = ".new-"
-_DESCRIPTION = ".git/mlxp-description"
+_DESCRIPTION = f".git/{DESCRIPTION}"
 # Less is a full disk; how much a copy needs is known when it is made
 _ROOM_BYTES = 1_000_000
 
@@ -64,7 +65,7 @@ def _is_full(directory: Path) -> bool:
 def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
     """The safe copy of a commit at `path`, made when it is not there.
 
-    When somebody edited it, another one is used, or made, beside it.
+    When somebody edited it, another one is used, or made, beside it. It is not deleted while this process goes on.
 
     Raises:
         SafeCopyError: it cannot be made; nothing is left of it.
@@ -72,13 +73,16 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
     """
     candidate, numbers = path, count(2)
     while True:
-        if not candidate.exists():
+        is_there = candidate.exists()
+        if not is_there:
             console.say(f"Creating a copy of the repository at {candidate}\n")
             _make(repository, commit, candidate)
-            return candidate
-        problem = _problem(candidate, repository, commit)
+        problem = _problem(candidate, repository, commit) if is_there else None
         if problem is None:
-            console.say(f"Using the copy of the repository at {candidate}\n")
+            if not use(candidate):  # somebody deletes it just now
+                continue
+            if is_there:
+                console.say(f"Using the copy of the repository at {candidate}\n")
             return candidate
         console.say(f"The copy {candidate} cannot be used again ({problem}); it is left alone.")
         candidate = path.with_name(f"{path.name}-{next(numbers)}")
@@ -110,6 +114,32 @@ def _edited(copy: Repository, commit: str) -> Iterator[str]:
         if only_content and copy.git("cat-file", "--filters", f"{commit}:{name}") == (copy.root / name).read_bytes():
             continue
         yield name
+
+
+def own_files(copy: Path) -> list[str]:
+    """What a copy has and its commit has not, or not so: results of runs, edits; without byte code and links.
+
+    Raises:
+        GitError: git cannot say that.
+    """
+    tree = Repository(copy)
+    try:
+        commit = (copy / ".git" / "HEAD").read_text().strip()
+    except OSError as error:
+        raise GitError(f"{copy} is no whole repository: {error.strerror}.") from error
+    others = ("--others", "--directory", "--no-empty-directory", "-z")
+    # What git was told to ignore, too: results often are
+    found = [name for name in names_in(tree.git("ls-files", *others)) if not (copy / name).is_symlink()]
+    found = [name for name in found if not _is_byte_code(copy / name)]
+    return [printable(name) for name in (*_edited(tree, commit), *found)]
+
+
+def _is_byte_code(path: Path) -> bool:
+    """Whether there is nothing in a file or directory but what Python compiled."""
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if not file.is_dir())
+        return all("__pycache__" in file.parts or file.is_symlink() for file in files)
+    return path.suffix == ".pyc"
 
 
 def _make(repository: Repository, commit: str, path: Path) -> None:
