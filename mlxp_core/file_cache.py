@@ -28,6 +28,9 @@ class FileCache:
 
     Args:
         directory: absolute; the files below it are remembered. None for a few files, which are better read again.
+
+    Attributes:
+        used: what was asked for, by the file's path below the directory: its properties and the value.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -35,7 +38,7 @@ class FileCache:
         self._prefix = len(str(directory)) + 1 if directory else 0
         self._known = self._read()
         self._saved = dict(self._known)
-        self._used: dict[str, list[Any]] = {}
+        self.used: dict[str, list[Any]] = {}
 
     def read(self, path: str, parse: Callable[[bytes], Any]) -> Any:
         """What `parse` makes of a file; a plain value, which is not to be changed.
@@ -59,20 +62,20 @@ class FileCache:
             if time.time_ns() - stat.st_mtime_ns < _YOUNG_NS:
                 return entry[1]
             self._known[name] = entry
-        self._used[name] = entry
+        self.used[name] = entry
         return entry[1]
 
     def save(self) -> None:
         """Keep for the next time what was read this time, if it is more or other than before."""
-        if self._file is None or self._used == self._saved:
+        if self._file is None or self.used == self._saved:
             return
         try:
             if self._file.parent.stat().st_uid != os.getuid():
                 return
-            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self._used}))
+            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self.used}))
         except (OSError, RunDirectoryError, TypeError, ValueError):  # a full disk, a date in a record
             return
-        self._saved = dict(self._used)
+        self._saved = dict(self.used)
 
     def _read(self) -> dict[str, list[Any]]:
         if self._file is None:

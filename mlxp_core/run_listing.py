@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.errors import SelectionError
 from mlxp_core.file_cache import FileCache
 from mlxp_core.job_state import STATES
+from mlxp_core.metrics_ahead import read_ahead
 from mlxp_core.run_info import RunStatus
 from mlxp_core.run_rows import COLUMNS, Row, shared_overrides, sort_rows
 from mlxp_core.run_states import RunStates
@@ -42,11 +44,13 @@ def list_runs(directory: Path) -> Listing:
         RunDirectoryError: it cannot be read.
     """
     reader, states = RunReader(directory), RunStates()
-    runs = reader.read()
+    waits: list[Callable[[], dict[str, dict[str, Any]]]] = []
+    runs = reader.read(lambda paths: waits.append(read_ahead(paths, reader.cache)))
     shared = shared_overrides(runs)
     verdicts = states.verdicts(runs)
+    common, metrics = frozenset(shared), waits[0]()
     pairs = zip(runs, verdicts, strict=True)
-    rows = [Row(run, verdict, reader.cache, frozenset(shared)) for run, verdict in pairs]
+    rows = [Row(run, verdict, reader.cache, common, metrics.get(run.path)) for run, verdict in pairs]
     return Listing(rows, shared, states.notes, reader.cache)
 
 

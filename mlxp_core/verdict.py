@@ -73,7 +73,7 @@ def judge_job(
         title: the scheduler's.
         shares_job: whether other runs are in the same job.
     """
-    status, exit_status = info.get("status", RunStatus.STARTING), info.get("exit_status")
+    status, exit_status = info.get("status", RunStatus.STARTING.value), info.get("exit_status")
     record = Verdict(status, _error(info), True, Basis.RECORD)
     if state is not None and not state.has_started:
         return Verdict(state.name, state.reason, False, Basis.SCHEDULER)
@@ -108,17 +108,21 @@ def judge_process(info: Mapping[str, Any], is_alive: bool | None) -> Verdict:
 
     Args:
         info: its record.
-        is_alive: whether its process is; None when that cannot be told from here.
+        is_alive: whether its process is, or the one that is to start it; None when that cannot be told from here.
     """
-    status = info.get("status", RunStatus.STARTING)
+    status = info.get("status", RunStatus.STARTING.value)
     if status in (RunStatus.COMPLETE, RunStatus.FAILED):
         return Verdict(status, _error(info), True, Basis.RECORD)
+    waits = status == RunStatus.STARTING  # then the process is the one that is to start it
     if is_alive:
-        return Verdict(status, "", False, Basis.RECORD)
+        return Verdict("PENDING" if waits else status, "", False, Basis.RECORD)
     process = f"process {info.get('process_id')} on {info.get('hostname')}"
+    if info.get("process_id") is None:
+        return Verdict("UNKNOWN", f"its record says {status}, and names no process", True, Basis.NOBODY)
     if is_alive is None:
-        return Verdict("UNKNOWN", f"its record says {status}, and nobody can see from here its {process}", True,
-                       Basis.NOBODY)  # fmt: skip
+        return Verdict("UNKNOWN", f"its record says {status}; from here nobody sees {process}", True, Basis.NOBODY)
+    if waits:
+        return Verdict("NOT_SUBMITTED", f"{process} was to start it, and is gone", True, Basis.NOBODY)
     return Verdict("FAILED", f"its {process} is gone and left no end: it was killed", True, Basis.NOBODY)
 
 

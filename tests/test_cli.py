@@ -202,16 +202,17 @@ main()
 
 def test_a_killed_process(app: App) -> None:
     """Of a run with a script, of one with its script, and of a plain one."""
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
     plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
     wait_for(lambda: len(app.runs()) == 3)
-    assert set(statuses(app).values()) == {"RUNNING"}
+    assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
     records = {run.name: info(run) for run in app.runs()}
     (alone,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
     first, second = sorted(records.keys() - {alone})
     os.kill(records[first]["process_id"], signal.SIGKILL)
     wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    os.killpg(sweep.pid, signal.SIGKILL)
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
     os.kill(records[alone]["process_id"], signal.SIGKILL)
     plain.communicate()
@@ -222,6 +223,8 @@ def test_a_killed_process(app: App) -> None:
         assert info(logs / name)["status"] == "RUNNING"
         assert rows[name]["status"] == "FAILED"
         assert "is gone and left no end: it was killed" in rows[name]["reason"]
+    (waiting,) = rows.keys() - records.keys()
+    assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
     change(logs / alone, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
     assert statuses(app)[alone] == "FAILED"
@@ -354,11 +357,15 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_two_listings_at_once(app: App) -> None:
-    for number in range(1, 200):
+    """Of so many runs that a second process reads the metrics."""
+    for number in range(1, 1002):
         make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
+    app.write("logs/7/metrics/train.json", '{"loss": 0.5}\n')
     time.sleep(2.1)
     processes = [app.start(MLXP, "ls", "--json") for _ in range(4)]
-    assert len({process.communicate()[0] for process in processes}) == 1
+    (text,) = {process.communicate()[0] for process in processes}
+    assert [row["run"] for row in json.loads(text) if row["metrics"] == {"train.loss": 0.5}] == ["7"]
+    assert listed(app)[6]["metrics"] == {"train.loss": 0.5}
     assert json.loads((app.directory / "logs" / ".mlxp-cache.json").read_text())["format"] == 1
     assert not list((app.directory / "logs").glob(".*json.*"))
 

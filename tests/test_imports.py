@@ -23,7 +23,7 @@ LAYERS = [
     {"mlxp_core.cancelling", "mlxp_core.resubmission", "mlxp_core.rerun", "mlxp_core.cleaning"},
     {"mlxp_core.cli.tables", "mlxp_core.cli.exports", "mlxp_core.cli.options"},
     {"mlxp_core.run_listing", "mlxp_core.run_watch"},
-    {"mlxp_core.run_rows"},
+    {"mlxp_core.run_rows", "mlxp_core.metrics_ahead"},
     {"mlxp_core.last_metrics", "mlxp_core.overrides_text"},
     {"mlxp_core.where"},
     {"mlxp_core.resume", "mlxp_core.local_again"},
