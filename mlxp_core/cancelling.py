@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from mlxp_core.asking import load_scheduler
-from mlxp_core.errors import MlxpError
+from mlxp_core.errors import MlxpError, SchedulerUnavailableError
+from mlxp_core.job_state import JobState
 from mlxp_core.processes import end_processes, is_alive, running_scripts
 from mlxp_core.run_info import RunStatus
 from mlxp_core.run_states import RunStates
@@ -92,7 +94,10 @@ class Cancellation:
         scheduler = self._scheduler(name, runs[0])
         first = list(dict.fromkeys(run.first_job_id or "" for run in runs))
         # A job that its scheduler started again may be another one now, of which the record does not know yet
-        states = scheduler.states(first) if scheduler.answers("states_command", "states") else {}
+        states: dict[str, JobState] = {}
+        if scheduler.answers("states_command", "states"):
+            with suppress(SchedulerUnavailableError):
+                states = scheduler.states(first)
         present = {run.first_job_id: run.job_id or "" for run in runs}
         present |= {job_id: state.job_id for job_id, state in states.items() if job_id in present}
         asked = self._asked.setdefault(name, set())
@@ -106,10 +111,10 @@ class Cancellation:
             self._schedulers[name] = load_scheduler(name, run.launch)
         return self._schedulers[name]
 
-    def outcome(self) -> list[Judged]:
-        """What is true of them now; waits a moment for what is about to end."""
+    def outcome(self, *, patience_s: float = _PATIENCE_S) -> list[Judged]:
+        """What is true of them now; waits so many seconds for what is about to end."""
         paths = [run.directory.path for run, _ in (*self.open, *self.beside)]
-        reader, end = RunReader(paths[0].parent), time.monotonic() + _PATIENCE_S
+        reader, end = RunReader(paths[0].parent), time.monotonic() + patience_s
         while True:
             judged = self._judge(reader.read_some(paths))
             going_on = [run for run, verdict in judged if not verdict.is_over]
@@ -118,8 +123,9 @@ class Cancellation:
                 return judged
             for name in self._asked:
                 again = [run for run in going_on if run.scheduler == name]
-                if again:
-                    self._cancel_jobs(name, again)
+                with suppress(MlxpError):  # the next look will tell
+                    if again:
+                        self._cancel_jobs(name, again)
             time.sleep(_LOOK_S)
 
 

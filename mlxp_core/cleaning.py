@@ -70,7 +70,7 @@ def find_copies(directory: Path) -> list[Copy]:
         places |= dict.fromkeys((base / ".workdir").glob("*"))
     found = []
     for place in places:
-        _remove_remains(place)
+        remove_remains(place)
         for path in sorted(place.glob("[!.]*")):
             if (path / ".git" / DESCRIPTION).is_file():
                 found.append(_judged(path, roots))
@@ -165,7 +165,7 @@ def delete(path: Path) -> None:
         ) from error
 
 
-def _remove_remains(place: Path) -> None:
+def remove_remains(place: Path) -> None:
     """Go on with what was deleted half."""
     for path in place.glob(f"{_DELETED}*"):
         shutil.rmtree(path, ignore_errors=True)

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mlxp_core.block_yaml import load_yaml
 from mlxp_core.errors import AppCommandError, SafeCopyError
 from mlxp_core.overrides import OF_ONE_RUN, key_of, literal, override
-from mlxp_core.plan import Plan
+from mlxp_core.run_start import Start, read_start
 from mlxp_core.runs import RecordedRun
 from mlxp_core.versioning.git_command import LOCAL_VARIABLES
 from mlxp_core.versioning.links import check_links, make_links
@@ -23,27 +20,6 @@ from mlxp_core.versioning.safe_copy import safe_copy
 from mlxp_core.versioning.version import Settled
 
 _BASIC = "hydra.sweeper.params=null"  # what the configuration sweeps over by itself
-
-
-@dataclass(frozen=True)
-class Start:
-    """How a run was started.
-
-    Attributes:
-        argv: the command, up to its overrides.
-        python_path: PYTHONPATH then, if there was one.
-        cwd: where.
-        overrides: all that it was given, its own ones last.
-        hydra: its composed `hydra` node; empty when it never started.
-        started_in: where the user started the program, if its plan says that.
-    """
-
-    argv: Sequence[str]
-    python_path: str | None
-    cwd: Path
-    overrides: Sequence[str]
-    hydra: Mapping[str, Any]
-    started_in: Path | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +67,7 @@ def rerun(run: RecordedRun, given: Sequence[str]) -> Rerun:
         AppCommandError: no command line starts its application.
         SafeCopyError, GitError: the code of its commit cannot be had.
     """
-    start = _start(run)
+    start = read_start(run)
     version = run.info.get("version_manager") or {}
     settled, cwd, argv, python_path = None, start.cwd, start.argv, start.python_path
     if version.get("safe_copy"):
@@ -114,44 +90,13 @@ def rerun(run: RecordedRun, given: Sequence[str]) -> Rerun:
     return Rerun([*argv, *overrides], own, cwd, python_path, settled)
 
 
-def _start(run: RecordedRun) -> Start:
-    try:
-        hydra = load_yaml((run.directory.metadata / "hydra.yaml").read_bytes())["hydra"]
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
-        hydra = {}
-    info = run.info
-    plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
-    given = hydra.get("overrides", {})
-    overrides = [*given.get("hydra", []), *given.get("task", [])]
-    command = list(info.get("command") or [])
-    environment, cwd, started_in = info.get("environment") or {}, info.get("work_dir"), None
-    if plan is not None and run.launch is not None:
-        groups = plan.runs[run.launch.runs[run.recorded_as]["place"]].job.overrides
-        overrides = [text for group in groups[:2] for text in group]
-        command, environment, cwd, started_in = list(plan.app.argv), plan.app.environment, plan.app.cwd, plan.started_in
-    elif not command and info.get("executable") and info.get("current_file_path"):
-        command = [str(info["executable"]), str(info["current_file_path"])]
-        if (name := hydra.get("job", {}).get("config_name")) is not None:
-            command += ["--config-name", str(name)]
-    if not command or "mlxp_core.function_job" in command:
-        raise AppCommandError(
-            f"No command line starts the application of {run.path} (it was a notebook's function, or its record does "
-            "not say): start it as you did then."
-        )
-    if not overrides and not hydra:
-        raise AppCommandError(
-            f"Nobody knows the overrides of {run.path}: it has no {run.directory.metadata}/hydra.yaml."
-        )
-    return Start(command, environment.get("PYTHONPATH"), Path(cwd or "."), overrides, hydra, started_in)
-
-
 def _copy(version: Mapping[str, Any], start: Start) -> Path:
     root = Path(version["repo_path"])
     if not (root / ".git").exists():
         raise SafeCopyError(f"The repository {root} is not there any more, and its safe copies need it.")
     repository, commit = Repository(root), str(version["commit_hash"])
     copy = safe_copy(repository, commit, Path(version["safe_copy"]).with_name(commit))
-    node = next((one for one in _callbacks(start.hydra, "VersioningCallback").values()), {})
+    node = next((one for one in start.callbacks("VersioningCallback").values()), {})
     origin = start.started_in or root
     links = [Path(os.path.realpath((origin / link).parent), Path(link).name) for link in node.get("links") or ()]
     check_links(repository, links)
@@ -159,16 +104,11 @@ def _copy(version: Mapping[str, Any], start: Start) -> Path:
     return copy
 
 
-def _callbacks(hydra: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
-    nodes = hydra.get("callbacks") or {}
-    return {name: node for name, node in nodes.items() if (node or {}).get("_target_") == f"mlxp_core.callbacks.{kind}"}
-
-
 def _overrides(run: RecordedRun, start: Start, given: Sequence[str], settled: Settled | None) -> list[str]:
     """All overrides of the new run: what was given then, less what is one run's own, and what is given now."""
     keys = {key_of(text) for text in given}
     launches = "hydra/launcher" in keys or "hydra.mode" in keys
-    logging = next(iter(_callbacks(start.hydra, "LoggingCallback")), "mlxp_logging")
+    logging = next(iter(start.callbacks("LoggingCallback")), "mlxp_logging")
     root = run.directory.path.parent if run.directory.number is not None else None
     dropped = {*OF_ONE_RUN, *keys}
     prefixes = ["hydra.callbacks.mlxp_job"]

@@ -63,7 +63,10 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     extra = ["hydra.launcher.array_parallelism=2"] if cluster.launcher == "slurm" else []
     app.sweep("action=null,sleep100,sleep101,sleep102", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
     ids = cluster.job_ids(app)
-    cluster.wait_for(lambda: running(app) >= 3 and info(app.directory / "logs" / "1").get("exit_status") == 0)
+    cluster.wait_for(lambda: running(app) >= 3 and info(app.directory / "logs" / "1").get("exit_status") == 0, 150)
+    result = app.call(str(Path(app.python).parent / "mlxp"), "cancel", "2", "-y", env={"PATH": "/nowhere"})
+    assert (result.status, result.stdout.count("logs/2  RUNNING")) == (1, 2), result.text
+    assert "is not on this machine" in result.stderr
     result = mlxp(app, "cancel", "1-2")
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
     assert statuses(app)["2"] == "RUNNING"
@@ -83,7 +86,7 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
-    scheduler.wait_for(lambda: running(app) == 3)
+    scheduler.wait_for(lambda: running(app) == 3, 150)
     result = cancel(app, "1")
     assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
     assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
@@ -131,8 +134,10 @@ def test_bad_input_to_cancel(app: App) -> None:
         (("7",), 2, "There is no run 7 in logs; it has 1 to 1"),
         (("1",), 2, "is a run of user 12345: it is not yours to change"),
     ):
-        result = mlxp(app, "cancel", *arguments)
-        assert (result.status, message in result.stderr) == (status, True), result.text
+        for command in ("cancel", "resubmit") if arguments else ("cancel",):
+            result = mlxp(app, command, *arguments)
+            assert (result.status, message in result.stderr) == (status, True), result.text
+    assert "it is not yours to change" in mlxp(app, "rerun", "1").stderr
     assert "Example" in mlxp(app, "cancel", "--help").stdout
 
 
@@ -178,7 +183,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
     scheduler.wait(ids[:4])
-    scheduler.wait_for(lambda: running(app) == 5)
+    scheduler.wait_for(lambda: running(app) == 5, 150)
     script = app.directory / "logs" / "4" / "script.sh"
     script.write_text(script.read_text().replace("logs/4\n", "logs/edited\n", 1).replace("action=flaky", "action=null"))
     app.write("mended", "")
@@ -362,7 +367,7 @@ def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
-    scheduler.wait_for(lambda: running(project) == 1)
+    scheduler.wait_for(lambda: running(project) == 1, 150)
     for arguments in ((), ("--runs", "--status", "RUNNING")):
         result = mlxp(project, "clean", "-y", *arguments)
         assert "ept" in result.stdout, result.text

@@ -21,6 +21,7 @@ LAYERS = [
     {"mlxp_core.cli.ls", "mlxp_core.cli.show", "mlxp_core.cli.log", "mlxp_core.cli.watch"}
     | {"mlxp_core.cli.cancel", "mlxp_core.cli.resubmit", "mlxp_core.cli.rerun", "mlxp_core.cli.clean"},
     {"mlxp_core.cancelling", "mlxp_core.resubmission", "mlxp_core.rerun", "mlxp_core.cleaning"},
+    {"mlxp_core.run_start"},
     {"mlxp_core.cli.tables", "mlxp_core.cli.exports", "mlxp_core.cli.options"},
     {"mlxp_core.run_listing", "mlxp_core.run_watch"},
     {"mlxp_core.run_rows", "mlxp_core.metrics_ahead"},

@@ -69,8 +69,11 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     for problem in problems:
         click.echo(problem, err=True)
     before = len(cancellation.notes)
-    click.echo("Waiting a moment for their end ...")
-    now = cancellation.outcome()
+    if problems:
+        now = cancellation.outcome(patience_s=0)
+    else:
+        click.echo("Waiting a moment for their end ...")
+        now = cancellation.outcome()
     click.echo("Now:")
     _say(now)
     for note in cancellation.notes[before:]:

@@ -106,7 +106,7 @@ def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
 
 
 def _delete_runs(runs: Sequence[RecordedRun], *, yes: bool) -> int:
-    from mlxp_core.cleaning import delete, size
+    from mlxp_core.cleaning import delete, remove_remains, size
     from mlxp_core.errors import MlxpError
 
     room = _bytes(sum(size(run.directory.path) for run in runs))
@@ -117,6 +117,8 @@ def _delete_runs(runs: Sequence[RecordedRun], *, yes: bool) -> int:
         return 1
     failed = 0
     click.echo("Deleting ...")
+    for place in {run.directory.path.parent for run in runs}:
+        remove_remains(place)
     for run in runs:
         try:
             delete(run.directory.path)

@@ -27,11 +27,12 @@ def rerun(run: str, overrides: tuple[str, ...], directory: Path) -> None:
     from mlxp_core.commands import become
     from mlxp_core.errors import MlxpError
     from mlxp_core.rerun import rerun as rerun_run
-    from mlxp_core.selection import select_one
+    from mlxp_core.selection import check_own, select_one
     from mlxp_core.sweep_checks import check_outside_runs
 
     check_outside_runs()
     found = select_one(run, directory)
+    check_own([found])
     if found.problem:
         raise MlxpError(f"{names([found])} cannot be started again: {found.problem}.")
     for text in overrides:
