@@ -135,8 +135,7 @@ class OARScheduler(Scheduler):
         super().check(job)
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
-                f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} bytes "
-                "and no ' or \\ in it."
+                f"OAR cannot store the job name {job.name!r}: it may have {_LONGEST_NAME} bytes, and no ' or \\ in it."
             )
 
     def check_script(self, script: Path) -> None:

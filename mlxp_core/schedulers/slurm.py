@@ -108,7 +108,7 @@ class SLURMScheduler(Scheduler):
                     "remove one of them (requeue_signal and requeue_signal_s say which signal, and when)."
                 )
         if job.name is not None and len(job.name.encode()) > _LONGEST_NAME:
-            raise OptionError(f"hydra.launcher.name is longer than SLURM takes ({_LONGEST_NAME} bytes): shorten it.")
+            raise OptionError(f"The job name is longer than SLURM takes ({_LONGEST_NAME} bytes): shorten it.")
 
     def command_prefix(self) -> list[str]:
         if not self._many_tasks:
