@@ -64,6 +64,9 @@ def use(copy: Path) -> bool:
         return True
     with suppress(OSError):  # a file system without locks
         fcntl.flock(file, fcntl.LOCK_SH)
+    if file <= 2:  # stdout, say, is closed: a program must not take this file for it
+        low, file = file, fcntl.fcntl(file, fcntl.F_DUPFD, 3)
+        os.close(low)
     os.set_inheritable(file, True)
     try:
         return os.path.samestat(os.fstat(file), path.stat())
