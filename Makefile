@@ -41,6 +41,7 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/start.py .venv-bench
 	.venv-bench/ours/bin/python benchmarks/composition.py
 	.venv-bench/ours/bin/python benchmarks/numbering.py
+	.venv-bench/ours/bin/python benchmarks/metrics.py
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
 

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 
 from mlxp_core.composition import SweepConfigLoader
 
-EXAMPLE = Path(__file__).parent.parent / "example_app" / "conf"
+EXAMPLE = Path(__file__).parent.parent / "example_app" / "configs"
 JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's own time for a job does not depend on how many there are
 
 

@@ -20,6 +20,8 @@ from omegaconf import DictConfig
 from sklearn.datasets import load_digits
 
 log = logging.getLogger(__name__)
+train_metrics = logging.getLogger("metrics.train")
+test_metrics = logging.getLogger("metrics.test")
 
 
 def load_data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +41,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     new.replace(path)
 
 
-@hydra.main(version_base=None, config_path="conf", config_name="config")
+@hydra.main(version_base=None, config_path="configs", config_name="config")
 def main(config: DictConfig) -> float:
     """Train, and return the accuracy on the test images."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
@@ -66,6 +68,9 @@ def main(config: DictConfig) -> float:
             losses.append(loss)
         accuracy = network.accuracy(test_images, test_labels)
         log.info("epoch %d  loss %.4f  test accuracy %.4f", epoch, np.mean(losses), accuracy)
+        # Before the checkpoint: a run that is killed between them logs this epoch again, and does not leave it out
+        train_metrics.info({"loss": np.mean(losses), "epoch": epoch})
+        test_metrics.info({"accuracy": accuracy, "epoch": epoch})
         save(
             checkpoint,
             {"epoch": epoch, "parameters": network.parameters, "optimizer": optimizer.state, "accuracy": accuracy},

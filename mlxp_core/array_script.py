@@ -56,7 +56,15 @@ class Array:
         return f"{name}-{last.name}" if first.parent == last.parent and first != last else name
 
 
-def array_script(array: Array, shell: str, *, directives: Sequence[str], index: str, setup: Sequence[str] = ()) -> str:
+def array_script(
+    array: Array,
+    shell: str,
+    *,
+    directives: Sequence[str],
+    index: str,
+    setup: Sequence[str] = (),
+    attempt: str = "",
+) -> str:
     """The script of an array.
 
     Args:
@@ -65,6 +73,7 @@ def array_script(array: Array, shell: str, *, directives: Sequence[str], index: 
         directives: whole lines for the scheduler.
         index: the shell word by which a task knows its number.
         setup: shell lines before all others; `here` is the request's directory, `task` the task's.
+        attempt: the options of `python -m mlxp_core.attempt`, shell words, for jobs that may start again.
     """
     comment = "# Task N of this array is the run that the link N in the directory of this script leads to."
     start = [f'exec {shell_word(shell)} "$task"/script.sh']
@@ -82,5 +91,12 @@ def array_script(array: Array, shell: str, *, directives: Sequence[str], index: 
             '    "$3" "$1"/script.sh >> "$1"/log.stdout 2>> "$1"/log.stderr || exit 1',
             f"' sh '{{}}' {shell_word(str(info))} {shell_word(shell)}",
         ]
+        if attempt:
+            start = [
+                "# A run that fails does not stop the others; one that completed is not run again with its job.",
+                f"cd / && exec {shell_word(array.jobs[0].app.argv[0])} -m mlxp_core.attempt {attempt} \\",
+                f'    --directory "$task" --info {shell_word(str(info))} '
+                f"--shell {shell_word(shell)} --parallel {array.parallel_runs}",
+            ]
     lines = [f"here={shell_word(str(array.directory))}", comment, f'task="$here"/{index}', *setup, *start]
     return "\n".join([f"#!{shell}", *directives, "", *lines, ""])

@@ -117,6 +117,25 @@ def run_recorded(
     return Answer(tuple(argv), status, answer.read_text(encoding="utf-8", errors="replace"), "")
 
 
+def start_program(argv: Sequence[str], log: Path | None) -> int:
+    """Start a program here and return its process id; whoever starts it waits for it.
+
+    What this process catches of signals, and what Python ignores, has its usual effect there.
+
+    Args:
+        argv: its words.
+        log: the directory to whose log.stdout and log.stderr its output is appended; None for this process's own.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    names = () if log is None else ((1, log / "log.stdout"), (2, log / "log.stderr"))
+    files = [(os.POSIX_SPAWN_OPEN, number, str(file), how, 0o666) for number, file in names]
+    defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+    return os.posix_spawnp(argv[0], list(argv), os.environ, file_actions=files, setsigdef=defaults)
+
+
 def become(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
     """Replace this process by another program in the directory `cwd`; does not return."""
     log.debug("becoming %s", shlex.join(argv))

@@ -50,6 +50,7 @@ def job_script(
     prefix: Sequence[str] = (),
     more_overrides: Sequence[str] = (),
     inherits_environment: bool = True,
+    attempt: str = "",
 ) -> str:
     """The script of a job.
 
@@ -61,6 +62,7 @@ def job_script(
         prefix: shell words before the command.
         more_overrides: shell words behind it.
         inherits_environment: whether the job sees the variables of the process that submits it.
+        attempt: the options of `python -m mlxp_core.attempt`, shell words, for a job that may start again.
     """
     environment = job.app.environment if inherits_environment else {**job.app.environment, **job.app.env_copy}
     python, *arguments = map(shell_word, job.app.argv)
@@ -73,6 +75,16 @@ def job_script(
         for line in lines_of(name, getattr(options, name))
     ]
     info = shell_word(str(job.run.info.relative_to(job.run.path)))
+    start = [
+        "# From here the application's own exit status counts.",
+        "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
+    ]
+    if attempt:
+        start = [
+            "# From here the application's own exit status counts; it is told when the time is nearly over.",
+            f"cd / && exec {python} -m mlxp_core.attempt {attempt} \\",
+            f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
+        ]
     body = [
         *setup,
         f"export {RUN_MARKER}={shell_word(str(job.run.path))}",
@@ -85,8 +97,7 @@ def job_script(
         *(["", *user_lines] if user_lines else []),
         "",
         f"cd {shell_word(str(job.app.cwd))} || exit",
-        "# From here the application's own exit status counts.",
-        "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
+        *start,
         " \\\n    ".join(command),
     ]
     if any(_LINE_BREAK in line for line in body):

@@ -30,7 +30,7 @@ class LocalSweep(Sweep):
         directory = self._make_directory() if self.app is None else self.sweep_dir
         try:
             plan = self._plan(job_overrides, first, directory)
-            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, wait_here=True)
+            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, waits_here=True)
             try:
                 for run in plan.runs:
                     files.write(run)

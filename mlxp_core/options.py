@@ -77,6 +77,12 @@ class BatchOptions(LauncherOptions):
     max_array_size: int | None = None
     # how long a request that the scheduler cannot take now is tried again, in minutes; default: 10
     submit_retry_min: float = 10
+    # how often a job that its time limit would end is started again; default: 0, never
+    max_requeues: int = 0
+    # how long before the time limit the application is told, in seconds; default: 90
+    requeue_signal_s: int = 90
+    # by which signal: USR1 or USR2; default: USR2
+    requeue_signal: str = "USR2"
     # whether the launch waits for its runs and returns their results; default: only for a sweeper that needs them
     wait: bool | None = None
     # how often the scheduler is asked about all runs, when somebody waits for them, in seconds; default: 10
@@ -130,7 +136,9 @@ class OAROptions(BatchOptions):
 
 
 # "none of it"; every other number is a size
-_MAY_BE_0 = ("gpus_per_node", "submit_retry_min")
+_MAY_BE_0 = ("gpus_per_node", "submit_retry_min", "max_requeues")
+# What a scheduler may send and a run may catch; TERM, INT and HUP are how a run is ended
+_REQUEUE_SIGNALS = ("USR1", "USR2")
 
 
 def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
@@ -158,6 +166,11 @@ def read_options(schema: type[LauncherOptions], values: dict[str, Any]) -> Any:
             raise OptionError(f"hydra.launcher.{option.name}={value} cannot be: give a number above 0.")
     if options.submit_function not in ("auto", "never"):
         raise OptionError(f"hydra.launcher.submit_function={options.submit_function} cannot be: it is auto or never.")
+    if isinstance(options, BatchOptions):
+        name = options.requeue_signal
+        options.requeue_signal = name.upper().removeprefix("SIG")
+        if options.requeue_signal not in _REQUEUE_SIGNALS:
+            raise OptionError(f"hydra.launcher.requeue_signal={name} cannot be: it is {' or '.join(_REQUEUE_SIGNALS)}.")
     return options
 
 

@@ -7,12 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from mlxp_core import console
 from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.interrupts import all_signals_interrupt
 from mlxp_core.options import LauncherOptions
+from mlxp_core.overrides import literal, override
 from mlxp_core.run_info import main_file
 from mlxp_core.settings import DEFAULTS, FILE, NO_SCHEDULER, Settings, shown
 
@@ -92,8 +93,10 @@ def settle_scheduler(config: DictConfig, version: dict[str, Any] | None = None) 
                 name = choose_scheduler(read_settings(config, version))
         except KeyboardInterrupt:
             raise LaunchInterruptedError("Interrupted. Nothing was launched.") from None
-        with read_write(config.hydra):
+        with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher.name = name
+            # In the configurations of the jobs too: Hydra 1.4 refuses a sweep that changes the launcher
+            config.hydra.overrides.hydra.append(override("hydra.launcher.name", literal(name)))
     return str(config.hydra.launcher.name)
 
 

@@ -65,12 +65,21 @@ def _launches(directory: Path) -> Iterator[Launch]:
 
 
 def scheduler_of(plan: Plan) -> Scheduler:
-    """The scheduler of a launch; a class of the user's is found where the application finds its own modules."""
+    """The scheduler of a launch; a class of the user's is found where the application finds its own modules.
+
+    Raises:
+        OptionError: it is not found there, or cannot be.
+    """
     cwd = plan.app.cwd
     places = [Path(plan.main_file).parent] if plan.main_file else []
     places += [cwd / place for place in plan.app.environment.get("PYTHONPATH", "").split(os.pathsep) if place]
-    sys.path[:0] = [str(place) for place in (*places, cwd) if str(place) not in sys.path]
+    sys.path[:0] = map(str, (*places, cwd))
     kind = load_scheduler(plan.scheduler)
+    package = plan.scheduler.partition(".")[0]
+    if package != "mlxp_core":
+        # Another launch may have another module of that name: the code of another commit
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[name]
     with mistakes_named(kind):
         return kind(read_options(kind.options_class, plan.options))
 

@@ -56,6 +56,10 @@ class RunDirectory:
         return self.metadata / "job_return.pickle"
 
     @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    @property
     def number(self) -> int | None:
         """Its number, when it is a numbered run."""
         is_numbered = self.path.name.isdecimal() and (self.path.parent / _GIVEN).exists()

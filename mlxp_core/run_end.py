@@ -9,8 +9,12 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.run_info import RunStatus, ended, read_info, restarted, write_info
+
+# The type of an error that a script records, when the application did not record its own
+EXIT_STATUS = "ExitStatus"
 
 
 def record_exit_status(path: Path, exit_status: int, script_start: int) -> None:
@@ -25,17 +29,22 @@ def record_exit_status(path: Path, exit_status: int, script_start: int) -> None:
         RunDirectoryError: it cannot be written.
     """
     info = read_info(path)
-    start_time = info.get("start_time")
-    if start_time is None or datetime.fromisoformat(start_time).timestamp() < script_start:
+    if not is_of(info, script_start):
         info = ended(
             restarted(info),
-            {"type": "ExitStatus", "message": _reason("before the run started (see log.stderr)", exit_status)},
+            {"type": EXIT_STATUS, "message": _reason("before the run started (see log.stderr)", exit_status)},
         )
     elif exit_status != 0 and info["status"] != RunStatus.FAILED:
-        info = ended(info, {"type": "ExitStatus", "message": _reason("during the run", exit_status)})
+        info = ended(info, {"type": EXIT_STATUS, "message": _reason("during the run", exit_status)})
     elif info["status"] == RunStatus.RUNNING:  # it left by sys.exit(0)
         info = ended(info, None)
     write_info(path, {**info, "exit_status": exit_status})
+
+
+def is_of(info: dict[str, Any], script_start: int) -> bool:
+    """Whether a record is of the run that a script started at `script_start`, in seconds since the epoch, or later."""
+    start_time = info.get("start_time")
+    return start_time is not None and datetime.fromisoformat(start_time).timestamp() >= script_start
 
 
 def _reason(when: str, exit_status: int) -> str:

@@ -24,14 +24,14 @@ class RunFiles:
         plan: what is launched.
         scheduler: the name of the scheduler's class.
         script: the text of a job's script.
-        wait_here: whether the runs wait in this process until it starts them; their records name it then.
+        waits_here: whether the runs wait in this process until it starts them; then their records name it.
     """
 
-    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, wait_here: bool = False) -> None:
+    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, waits_here: bool = False) -> None:
         self._plan = plan
-        self._wait_here = wait_here
         self._scheduler = scheduler
         self._script = script
+        self._waits_in = this_process() if waits_here else {}
         self._settings = settings_text(plan.settings)
         self._noted: set[Path] = set()
         # What a file held before we wrote it
@@ -66,9 +66,7 @@ class RunFiles:
             self._noted.add(directory.path.parent)
             note_runs(plan.version, directory.path.parent)
         write_whole(directory.settings, self._settings)
-        if self._wait_here:
-            info |= this_process()
-        write_info(directory.info, info)
+        write_info(directory.info, info | self._waits_in)
 
     def take_back(self, runs: Sequence[Run]) -> None:
         """Leave the directories of runs that are not launched as they were."""

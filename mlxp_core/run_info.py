@@ -66,7 +66,7 @@ def new_info(
     app: AppCommand | None = None,
     version: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of a run that has not started.
+    """The record of a run that has not started; of an earlier one in its directory it keeps the number of attempts.
 
     Args:
         run: where it runs.
@@ -79,6 +79,7 @@ def new_info(
     """
     info: dict[str, Any] = {
         "status": RunStatus.STARTING.value,
+        "attempts": read_info(run.info).get("attempts", 0),
         "start_time": None,
         "end_time": None,
         "hostname": None,
@@ -108,11 +109,27 @@ def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
     """The record of a run that starts now, in this process."""
     info = {**restarted(info), "status": RunStatus.RUNNING.value, "start_time": now()}
     return info | {
+        "attempts": info.get("attempts", 0) + 1,
         "hostname": socket.gethostname(),
         "user": user_name(),
         "process_id": os.getpid(),
         "work_dir": work_dir,
     }
+
+
+def requeued(info: dict[str, Any], job: str) -> dict[str, Any]:
+    """The record of a run that did not complete, and whose job is started again.
+
+    Args:
+        info: the record so far.
+        job: what the scheduler calls the job in all its attempts.
+    """
+    return {**restarted(info), "requeues": {job: requeues(info, job) + 1}}
+
+
+def requeues(info: dict[str, Any], job: str) -> int:
+    """How often the run's job was started again because its time was over; another job has a count of its own."""
+    return int(info.get("requeues", {}).get(job, 0))
 
 
 def ended(info: dict[str, Any], error: dict[str, str] | None) -> dict[str, Any]:

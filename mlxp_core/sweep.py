@@ -33,6 +33,7 @@ from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.project import read_settings, scheduler_in_force, settings_in_force, with_settings
 from mlxp_core.run_directory import RunDirectory, check_writable
 from mlxp_core.run_files import remove_if_empty
+from mlxp_core.run_guard import check_not_running
 from mlxp_core.run_info import main_file
 from mlxp_core.sweep_checks import (
     JOB_CALLBACK,
@@ -162,6 +163,7 @@ class Sweep(ABC):
             for number, overrides in enumerate(job_overrides, start=first):
                 runs.append(self._run(app, overrides, number))
             check_distinct(runs)
+            check_not_running([run.directory.path for run in runs if run.directory.info.exists()])
             for run in runs:
                 self.scheduler.check(run.job)
             if self.app is None:

@@ -14,7 +14,7 @@ from mlxp_core.job_state import JobState
 from mlxp_core.run_info import RunStatus
 
 _HINTS = {
-    "TIMEOUT": "its time was over. Raise hydra.launcher.timeout_min",
+    "TIMEOUT": "its time was over. Raise hydra.launcher.timeout_min (or hydra.launcher.max_requeues)",
     "OUT_OF_MEMORY": "it used more memory than it asked for. Raise hydra.launcher.mem_gb",
     "CANCELLED": "somebody cancelled it",
     "NODE_FAIL": "its node failed",

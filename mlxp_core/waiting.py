@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -63,7 +64,8 @@ def wait_for(launch: Launch) -> list[JobReturn]:
                 names = Counter(watched.state for watched in waiting.values())
                 progress.note(", ".join(f"{number} {name.lower()}" for name, number in sorted(names.items())))
     except KeyboardInterrupt:
-        left = sorted({watched.job_id.partition("_")[0] for watched in waiting.values()})
+        # An array whole: `8` for `8_0`
+        left = sorted({re.sub(r"^(\d+)_\d+$", r"\1", watched.job_id) for watched in waiting.values()})
         raise LaunchInterruptedError(
             f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended. The others stay with "
             f"{scheduler.title}; to end them: {scheduler.cancel_command} {' '.join(left)}"

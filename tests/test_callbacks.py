@@ -35,6 +35,7 @@ def test_plain_run(app: App) -> None:
         "hostname": socket.gethostname(),
         "user": getpass.getuser(),
         "executable": sys.executable,
+        "attempts": 1,
         "current_file_path": str(app.directory / "main.py"),
         "work_dir": str(app.directory),
         "log_id": 1,
@@ -87,6 +88,7 @@ def test_forced_log_id(app: App, mode: tuple[str, ...]) -> None:
         assert result.status == 0, result.text
     assert logs(app) == ["1", "7"]
     assert [run["config"]["x"] for run in app.seen()] == [1, 7]
+    assert [info(run)["attempts"] for run in app.runs()] == [2, 1]
     app.run(LOGGING)
     assert logs(app) == ["1", "7", "8"]
 

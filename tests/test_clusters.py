@@ -45,6 +45,7 @@ def test_script_runs_again_by_hand(cluster: Cluster, cluster_app: App) -> None:
     assert (seen["config"]["x"], seen["job"]["id"], seen["job"]["num"]) == (7, "by-hand", 0)
     assert seen["output_dir"] == str(script.parent)
     assert info(script.parent)["scheduler"]["scheduler_job_id"] is None
+    assert info(script.parent)["attempts"] == 2
     (script.parent / "seen.json").unlink()
     submit = ["sbatch"] if cluster.launcher == "slurm" else ["oarsub", "-S"]
     answer = cluster_app.call(*submit, str(script))

@@ -80,6 +80,14 @@ SCHEDULERS: dict[str, tuple[Scheduler | LocalScheduler, Job]] = {
         ),
         a_job("/home/me/tutorial/multirun/lr=0.1,seed=1", name="my job"),
     ),
+    "slurm-requeue": (
+        SLURMScheduler(SLURMOptions(timeout_min=120, max_requeues=3, nodes=2)),
+        a_job(),
+    ),
+    "oar-requeue": (
+        OARScheduler(OAROptions(timeout_min=120, max_requeues=3, types=["besteffort"], requeue_signal="USR1")),
+        a_job(),
+    ),
     "local": (LocalScheduler(LocalOptions(env_cmd="conda activate torch")), a_job("/home/me/two\nlines/logs/5")),
 }
 

@@ -33,10 +33,11 @@ def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
     options = read_options(schema, {})
     values = {option.name: getattr(options, option.name) for option in fields(schema)}
     # What says how the launch itself goes on
-    ours = ("submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s")
+    ours = ("submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s",
+            "requeue_signal_s", "requeue_signal")  # fmt: skip
     assert [values.pop(name) for name in ours if name in values] in (
         ["auto"],
-        ["auto", 1, 1, 10, 10],
+        ["auto", 1, 1, 10, 10, 90, "USR2"],
     )
     assert not any(values.values())
 
@@ -49,6 +50,8 @@ def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
         ({"timeout_min": 0}, "timeout_min=0 cannot be: give a number above 0"),
         ({"mem_gb": -1.5}, "mem_gb=-1.5 cannot be"),
         ({"gpus_per_node": -1}, "gpus_per_node=-1 cannot be"),
+        ({"max_requeues": -1}, "max_requeues=-1 cannot be"),
+        ({"requeue_signal": "TERM"}, "requeue_signal=TERM cannot be: it is USR1 or USR2"),
     ],
 )
 def test_impossible_options(values: dict[str, Any], message: str) -> None:

@@ -1,23 +1,28 @@
-"""hydra/callbacks=mlxp_logging: numbered run directories."""
+"""hydra/callbacks=mlxp_logging: numbered run directories, and the metrics in them."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from mlxp_core.callbacks.hooks import in_job, stops_hydra
+from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.recording import RecordingCallback
 from mlxp_core.errors import MlxpError, OptionError
+from mlxp_core.metrics import start_metrics, stop_metrics
 from mlxp_core.overrides import literal, override
 from mlxp_core.project import callback_name, callback_settings, read_settings
 from mlxp_core.run_directory import allocate_run, check_writable, open_run
 
 OUTPUT_SUBDIR = "metadata"
+
+log = logging.getLogger(__name__)
 
 
 class LoggingCallback(RecordingCallback):
@@ -27,7 +32,7 @@ class LoggingCallback(RecordingCallback):
         parent_log_dir: the directory of the numbered runs, relative to where the application is started.
         forced_log_id: the number of this command's one run; -1 for the next free one.
 
-    What is None comes from the project's settings.
+    What is None comes from the project's settings; hooks read both (callback_settings).
     """
 
     root: Path
@@ -80,6 +85,22 @@ class LoggingCallback(RecordingCallback):
         self._register_resolver()
         self.keep_settings(config, settings)
 
+    @stops_hydra
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        super().on_job_start(config, **kwargs)
+        # Of a job's tasks the first one alone writes metrics, as it alone keeps the record
+        is_first = not in_job(config) or int(config.hydra.callbacks.mlxp_job.get("task", 0)) == 0
+        metrics = run_directory(config).metrics
+        try:
+            start_metrics(metrics if is_first else None)
+        except OSError as error:
+            log.warning("Metrics go to the job's log alone: %s cannot be used (%s).", metrics, error)
+
+    @stops_hydra
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        stop_metrics()
+        super().on_job_end(config, job_return, **kwargs)
+
     def keeps_record(self, config: DictConfig) -> bool:
         return super().keeps_record(config) and callback_name(config, "VersioningCallback") is None
 
@@ -101,6 +122,11 @@ class LoggingCallback(RecordingCallback):
                 f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} names the directory of one run, and "
                 "this sweep has several: give each run its own command, or leave the option out."
             )
+        path = self.root / str(self.forced_log_id)
+        if (path / OUTPUT_SUBDIR / "info.yaml").exists():
+            from mlxp_core.run_guard import check_not_running
+
+            check_not_running([path])
         return open_run(self.root, self.forced_log_id)
 
     def _check(self) -> None:

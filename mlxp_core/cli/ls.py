@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlxp_core.run_rows import Row
 
 _COLUMNS = ("run", "status", "scheduler", "job", "started", "elapsed", "overrides", "metrics")
+# What a narrow terminal goes without
+_SPARE = ("scheduler", "started", "job", "elapsed")
 
 
 @click.command()
@@ -83,7 +85,8 @@ def _print(
         if shared and "overrides" in names:
             click.echo(f"All runs: {' '.join(shared)}")
         if rows:
-            print_table(names, [[text_of(name, row.shown(name), now) for name in names] for row in rows])
+            cells = [[text_of(name, row.shown(name), now) for name in names] for row in rows]
+            print_table(names, cells, () if columns else _SPARE)
         else:
             click.echo("No run is like that.")
 

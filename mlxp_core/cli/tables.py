@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,32 @@ def colour(status: str) -> str:
     return _COLOURS.get(status, "red")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the cells of the column `status` have colours on a terminal that has some."""
-    if sys.stdout.isatty() and len(rows) <= _MANY:
-        from rich.console import Console
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> None:
+    """Print a table; the cells of the column `status` have colours on a terminal that has some.
 
-        Console(highlight=False).print(rich_table(columns, rows))
+    Args:
+        columns: their names.
+        rows: the cells of each.
+        spare: columns that a terminal too narrow for all goes without, the first one first.
+    """
+    if not sys.stdout.isatty() or len(rows) > _MANY:
+        click.echo("\n".join(plain_lines([columns, *rows])))
         return
-    click.echo("\n".join(plain_lines([columns, *rows])))
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(highlight=False)
+    left_out: list[str] = []
+    table = rich_table(columns, rows)
+    for name in spare:
+        if Measurement.get(console, console.options.update(max_width=10_000), table).minimum <= console.width:
+            break
+        left_out.append(name)
+        kept = [place for place, column in enumerate(columns) if column not in left_out]
+        table = rich_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    console.print(table)
+    if left_out:
+        console.print(f"Left out on this narrow terminal: {', '.join(left_out)} (see --columns).")
 
 
 def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -76,10 +94,22 @@ def text_of(column: str, value: Any, now: float) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        return " ".join([f"{key}={_short(one)}" for key, one in value.items()]) or "-"
+        return _metrics(value)
     if isinstance(value, list):
         return " ".join(map(str, value)) or "-"
     return _short(value)
+
+
+def _metrics(values: Mapping[str, Any]) -> str:
+    """Metrics in a line; an epoch or step that all files are at is said once."""
+    words = {key: f"{key}={_short(one)}" for key, one in values.items()}
+    for counter in ("epoch", "step"):
+        keys = [key for key in values if key.rpartition(".")[2] == counter]
+        if len(keys) > 1 and len({values[key] for key in keys}) == 1:
+            for key in keys:
+                del words[key]
+            words[counter] = f"{counter}={_short(values[keys[0]])}"
+    return " ".join(words.values()) or "-"
 
 
 def _short(value: Any) -> str:

@@ -10,6 +10,7 @@ from mlxp_core.array_script import Array, array_script
 from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, job_script
 from mlxp_core.options import BatchOptions, lines_of
+from mlxp_core.requeue import Requeue, check_requeue
 from mlxp_core.schedulers.batch_system import BatchSystem
 from mlxp_core.schedulers.mistakes import class_name
 
@@ -17,26 +18,51 @@ from mlxp_core.schedulers.mistakes import class_name
 class Scheduler(BatchSystem):
     """A batch system: how a job is described to it, handed over and named.
 
-    A subclass sets the class attributes and answers `directives`; all that acts is in `BatchSystem`.
+    A subclass sets the first seven attributes and answers `directives`; the rest has a meaning when it is left out.
+    What it is asked is called by us, and each answer is checked; all that acts is in `BatchSystem`.
 
-    Attributes:
-        options_class: what `hydra.launcher` may hold.
-        title: what users call it.
-        directive_prefix: what a directive's line begins with, e.g. `#SBATCH`.
-        submit_command: the program, and its arguments before the script, that takes a script.
-        job_id_pattern: a regular expression with one group, the job id, searched in the program's output.
-        job_id_variable: the environment variable in which a job finds its own id.
-        array_index: the shell word by which a task of an array knows its number, from 0; empty for a scheduler that
-            takes each run on its own.
-        reads_params: whether that number comes from a line of the file `Array.params`.
-        list_command: what a user types to see the jobs.
-        cancel_command: what a user types, before job ids, to end jobs.
+    Attributes that each class sets:
+        title: what users call it: PBS.
+        directive_prefix: what a directive's line begins with: `#PBS`.
+        submit_command: the program that takes a script, and its arguments before the script: `("qsub",)`.
+        job_id_pattern: a regular expression with one group, the job id, searched in what that program says. It must
+            match no refusal: begin it with ^, and end it with $.
+        job_id_variable: the environment variable in which a job finds its own id: `PBS_JOBID`.
+        list_command: what a user types to see the jobs: `qstat`.
+        cancel_command: what a user types, before job ids, to end jobs: `qdel`.
+
+    Method that each class has:
+        directives(job): the lines of the script's head, without prefix: the job's name, and what `self.options` ask
+            for. The output belongs into the files `job.run.stdout` and `job.run.stderr`.
+
+    Attributes that a class may set:
+        inherits_environment: whether a job sees the environment of the submission command (default: True).
         own_variables: prefixes of the environment variables that the scheduler sets in a job; a job that is submitted
             from inside another one must not inherit them. `kept_variables` are those that it needs all the same.
-        unknown_pattern: a regular expression for answers after which the job may have been taken all the same.
+        unknown_pattern: a regular expression for errors after which the job may have been taken all the same.
         passing_pattern: a regular expression for refusals that pass: the same request may be taken later.
-        inherits_environment: whether a job sees the environment of the submission command.
-        answer_timeout_s: how long the scheduler may take for an answer, in seconds.
+        answer_timeout_s: how long the scheduler may take for an answer, in seconds (default: 60).
+        options_class: what `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
+
+    To take a sweep as one request:
+        array_index: the shell word by which a task of an array knows its number, from 0: `"$PBS_ARRAY_INDEX"`.
+            Without it each run is submitted on its own.
+        array_directives(array): as `directives`, for all tasks.
+        array_setup_lines(array): shell lines that send a task's output to its own files, where directives cannot.
+        parse_job_ids(output, tasks): the ids of all tasks, where the scheduler names only the array.
+        reads_params: whether the number comes from a line of the file `Array.params`.
+        after_arguments(job_ids): arguments that let one request wait for others, for `array_parallelism`.
+
+    To be waited for, by `hydra.launcher.wait=true` or a sweeper that needs results:
+        states_command(job_ids): the one command that tells the states of these jobs; its exit status is 0 also when
+            some of them have ended.
+        parse_states(output): a `JobState` for each job id in its answer; jobs that it does not name are over.
+
+    To go on by itself when an answer is lost:
+        find(script, tasks): the ids of the jobs that run a script; none, or one for each task.
+
+    Further methods, each described below: check, check_script, setup_lines, command_prefix, extra_overrides,
+    script_argument, submission_environment, ask_max_array_size.
     """
 
     # As users import it, and as messages show it
@@ -51,6 +77,8 @@ class Scheduler(BatchSystem):
 
     def __init__(self, options: BatchOptions) -> None:
         self.options = options
+        if options.max_requeues:
+            check_requeue(self.title, self.requeue(), options)
 
     @abstractmethod
     def directives(self, job: Job) -> list[str]:
@@ -96,6 +124,20 @@ class Scheduler(BatchSystem):
         """Shell words behind the command's overrides."""
         return []
 
+    def requeue(self) -> Requeue | None:
+        """How a job asks to be started again; None for a scheduler that cannot do that.
+
+        One that can also writes, where `max_requeues` is set, the directives by which its jobs may start again and are
+        sent `requeue_signal` so many seconds (`requeue_signal_s`) before their time is over.
+        """
+        return None
+
+    @property
+    def _attempt(self) -> str:
+        """What the scripts of jobs that may start again say of it."""
+        requeue = self.requeue() if self.options.max_requeues else None
+        return requeue.words(self.options) if requeue else ""
+
     @property
     def own_job_id(self) -> str:
         """What a shell in a job makes the job's id, and `by-hand` outside one."""
@@ -132,6 +174,7 @@ class Scheduler(BatchSystem):
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
+            attempt=self._attempt,
             more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
         )
 
@@ -145,6 +188,7 @@ class Scheduler(BatchSystem):
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.array_index,
             setup=self.array_setup_lines(array),
+            attempt=self._attempt,
         )
 
 

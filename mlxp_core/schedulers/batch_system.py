@@ -24,7 +24,7 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.job_state import JobState
-from mlxp_core.schedulers.mistakes import class_name, mistakes_named
+from mlxp_core.schedulers.mistakes import class_name, file_of, mistakes_named
 
 
 class BatchSystem(ABC):
@@ -157,7 +157,8 @@ class BatchSystem(ABC):
         return AnswerUnreadableError(
             f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {said.exit_status} and said:\n"
             f"{said.text or '(nothing)'}\n"
-            f"{self.title} may well have taken the request, so it is not made again. Correct the class, and go on."
+            f"{self.title} may well have taken the request, so it is not made again. Correct the class "
+            f"({file_of(type(self))}), and go on."
         )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:

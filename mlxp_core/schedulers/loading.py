@@ -24,6 +24,8 @@ _REQUIRED = (
     *("list_command", "cancel_command"),
 )
 _WORDS = ("submit_command", "own_variables", "kept_variables")
+# What no pattern may take for the answer to a request that was taken
+_REFUSAL = "qsub: error 15001, see line 7"
 _PATTERNS = ("job_id_pattern", "unknown_pattern", "passing_pattern")
 
 
@@ -115,7 +117,11 @@ def _wrong_attributes(kind: type[Scheduler]) -> Iterator[str]:
         except re.error as error:
             yield f"has {name} = {getattr(kind, name)!r}, which is no regular expression ({error})"
             continue
-        if name == "job_id_pattern" and groups != 1 and not kind.answers("parse_job_ids"):
+        if name != "job_id_pattern" or kind.answers("parse_job_ids"):
+            continue
+        if re.search(pattern, _REFUSAL, re.MULTILINE):
+            yield f"has {name} = {pattern!r}, which finds a job id in {_REFUSAL!r}: begin it with ^, end it with $"
+        if groups != 1:
             yield f"has {name} = {pattern!r}, which must have one group, the job id, and has {groups}"
     if not kind.directive_prefix.startswith("#"):
         yield f"has directive_prefix = {kind.directive_prefix!r}, which must begin with # (a shell reads it, too)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlxp_core.errors import OptionError
 from mlxp_core.job_script import Job, shell_word
 from mlxp_core.job_state import JobState
 from mlxp_core.options import OAROptions
+from mlxp_core.requeue import Requeue
 from mlxp_core.schedulers.base import Scheduler, last_bytes
 
 _LONGEST_NAME = 100
@@ -96,7 +98,12 @@ class OARScheduler(Scheduler):
             directives.append(f"-p {properties}")
         directives += [f"-q {options.queue}"] if options.queue else []
         directives += [f"--project {options.project}"] if options.project else []
-        return directives + [f"-t {job_type}" for job_type in options.types]
+        types = list(options.types)
+        if options.max_requeues:
+            number = signal.Signals[f"SIG{options.requeue_signal}"].value
+            directives += [f"--checkpoint {options.requeue_signal_s}", f"--signal {number}"]
+            types += [] if "idempotent" in types else ["idempotent"]
+        return directives + [f"-t {job_type}" for job_type in types]
 
     def _resources(self) -> str:
         """The one -l line: two would be a moldable job, of which OAR runs either."""
@@ -128,8 +135,7 @@ class OARScheduler(Scheduler):
         super().check(job)
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
-                f"OAR cannot store the job name {job.name!r}: hydra.launcher.name may have {_LONGEST_NAME} bytes "
-                "and no ' or \\ in it."
+                f"OAR cannot store the job name {job.name!r}: it may have {_LONGEST_NAME} bytes, and no ' or \\ in it."
             )
 
     def check_script(self, script: Path) -> None:
@@ -139,6 +145,10 @@ class OARScheduler(Scheduler):
                 f"OAR cannot take a script whose path has a blank: {str(script)!r}. Choose another run directory "
                 "(hydra.sweep.dir and hydra.sweep.subdir, or hydra.callbacks.mlxp_logging.parent_log_dir)."
             )
+
+    def requeue(self) -> Requeue:
+        # A job of type idempotent that ends with 99 becomes a new one of the same array, when it ran for a minute
+        return Requeue("${OAR_ARRAY_ID:-by-hand}", exit_status=99, after_s=60)
 
     def setup_lines(self, job: Job) -> list[str]:
         if _can_name(job.run.path):

@@ -14,6 +14,7 @@ from mlxp_core.errors import OptionError, SchedulerUnavailableError
 from mlxp_core.job_script import Job
 from mlxp_core.job_state import JobState
 from mlxp_core.options import SLURMOptions, lines_of
+from mlxp_core.requeue import Requeue
 from mlxp_core.schedulers.base import Scheduler, last_bytes
 
 # Options of ours that sbatch calls otherwise; the others have its names.
@@ -85,14 +86,29 @@ class SLURMScheduler(Scheduler):
         for name in _SBATCH_OPTIONS:
             values[_SBATCH_NAMES.get(name, name.replace("_", "-"))] = getattr(options, name)
         values["mem"] = _memory(options.mem_gb)
+        if options.max_requeues:
+            values["requeue"] = True
+            # To the script's shell alone, and from there to the application
+            values["signal"] = f"B:{options.requeue_signal}@{options.requeue_signal_s}"
         for name, value in options.additional_parameters.items():
             values[name.replace("_", "-")] = value
         return [_directive(name, value) for name, value in values.items() if value is not None and value is not False]
 
+    def requeue(self) -> Requeue:
+        # The number of an array's last task is that of the array, and would start them all again: not SLURM_JOB_ID.
+        # SLURM may tell a job a minute too early (manual page of sbatch, --signal).
+        return Requeue(self.own_job_id, command="scontrol requeue", after_s=60)
+
     def check(self, job: Job) -> None:
         super().check(job)
+        for name in self.options.additional_parameters if self.options.max_requeues else ():
+            if name.replace("_", "-") in ("signal", "requeue", "no-requeue"):
+                raise OptionError(
+                    f"hydra.launcher.additional_parameters.{name} and hydra.launcher.max_requeues do not go together: "
+                    "remove one of them (requeue_signal and requeue_signal_s say which signal, and when)."
+                )
         if job.name is not None and len(job.name.encode()) > _LONGEST_NAME:
-            raise OptionError(f"hydra.launcher.name is longer than SLURM takes ({_LONGEST_NAME} bytes): shorten it.")
+            raise OptionError(f"The job name is longer than SLURM takes ({_LONGEST_NAME} bytes): shorten it.")
 
     def command_prefix(self) -> list[str]:
         if not self._many_tasks:
@@ -190,6 +206,8 @@ class SLURMScheduler(Scheduler):
         environment = super().submission_environment()
         lines = [*self._directives("", "", ""), *lines_of("option_cmd", self.options.option_cmd)]
         named = {name for line in lines for name in re.findall(r"^--([\w-]+)", line)} | {"array"}
+        if "requeue" in named:
+            named.add("no-requeue")
         beaten = {f"SBATCH_{_VARIABLES.get(name, name.replace('-', '_').upper())}" for name in named}
         inside = self.job_id_variable in os.environ
         return {

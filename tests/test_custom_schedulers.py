@@ -1,0 +1,352 @@
+"""A scheduler's class of the user's: PBS from the README, by a real qsub, and classes with a mistake in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from mlxp_core.app_command import AppCommand
+from mlxp_core.errors import AnswerUnreadableError, OptionError
+from mlxp_core.options import BatchOptions
+from mlxp_core.plan import Plan
+from mlxp_core.resume import scheduler_of
+from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_scheduler
+from mlxp_core.schedulers.mistakes import mistakes_named
+from tests.clusters import REPOSITORY, Cluster
+from tests.programs import App, Result, info
+from tests.test_job_script import a_job
+
+(PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+LOGGING = "hydra/callbacks=mlxp_logging"
+# Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
+JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
+
+
+def launcher(name: str) -> list[str]:
+    """What chooses a scheduler's class."""
+    return ["hydra/launcher=mlxp", f"hydra.launcher.name={name}"]
+
+
+def install(app: App, text: str = PBS) -> App:
+    """Give an application a scheduler's class."""
+    app.write("pbs.py", text)
+    return app
+
+
+def resume(app: App) -> Result:
+    """`mlxp resume`, from another directory than the application's."""
+    elsewhere = App(Path("/"), app.python, app.environment, app.user)
+    return elsewhere.call(str(Path(app.python).with_name("mlxp")), "resume", str(app.directory / "logs"))
+
+
+def assert_each_ran_once(slurm: Cluster, app: App, number: int) -> None:
+    """Runs 1 to `number` are submitted, noted, and over; none was submitted twice."""
+    job_ids = slurm.job_ids(app)
+    assert slurm.wait(job_ids) == ["COMPLETED"] * number
+    for run in range(1, number + 1):
+        assert (app.directory / f"logs/{run}/log.stdout").read_text().count("a line on stdout") == 1
+    nothing = resume(app)
+    assert nothing.stdout.startswith("Nothing to resume"), nothing.text
+
+
+def test_the_class_is_short() -> None:
+    assert len(PBS.splitlines()) <= 25
+
+
+@pytest.mark.once
+def test_pbs_runs_the_example(slurm: Cluster, tmp_path: Path) -> None:
+    app = install(slurm.example("custom-example"))
+    before = set(app.directory.iterdir())
+    options = ["hydra.launcher.timeout_min=65", "hydra.launcher.cpus_per_task=2"]
+    result = app.sweep(*launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, *options, "model=linear,mlp")
+    job_ids = slurm.job_ids(app)
+    assert result.stdout.startswith(f"Submitting 2 runs to PBS:\n  logs/1  job {job_ids[0]}  model=linear\n")
+    assert "See the jobs with 'qstat'" in result.stdout
+    assert slurm.wait(job_ids) == ["COMPLETED"] * 2
+    for number, job_id in zip("12", job_ids, strict=True):
+        run = app.directory / "logs" / number
+        assert info(run)["status"] == "COMPLETE"
+        assert info(run)["scheduler"] == {"name": "PBSScheduler", "scheduler_job_id": job_id}
+        assert "accuracy" in (run / "log.stdout").read_text() + (run / "log.stderr").read_text()
+        job = subprocess.run(["scontrol", "show", "job", job_id], check=True, capture_output=True, text=True).stdout
+        assert all(said in job for said in (f"JobName=logs-{number}", "TimeLimit=01:05:00", "NumCPUs=2"))
+    app.sweep(*launcher("pbs.PBSScheduler"), LOGGING, "seed=3", "hydra.launcher.option_cmd=['-h']")
+    job_id = slurm.job_ids(app)[-1]
+    assert app.call(*shlex.split(load_class(tmp_path, PBS).cancel_command), job_id).status == 0
+    assert slurm.wait([job_id]) == ["CANCELLED"]
+    # qsub left no file of its own
+    assert {path.name for path in set(app.directory.iterdir()) - before} == {"logs", "__pycache__"}
+
+
+MORE = """
+
+class ArrayPBS(PBSScheduler):
+    array_index = '"$SLURM_ARRAY_TASK_ID"'
+    cancel_command = "scancel"
+
+    def array_directives(self, array):
+        return [f"-N {array.default_name.replace('/', '-')}", f"-t 0-{array.tasks - 1}"]
+
+    def array_setup_lines(self, array):
+        return ['exec >> "$task"/log.stdout 2>> "$task"/log.stderr']
+
+    def parse_job_ids(self, output, tasks):
+        ids = super().parse_job_ids(output, None)
+        return ids if tasks is None else [f"{job_id}_{task}" for job_id in ids for task in range(tasks)]
+
+    def states_command(self, job_ids):
+        return ["squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", job_ids[0].partition("_")[0]]
+
+    def parse_states(self, output):
+        from mlxp_core.schedulers import JobState
+
+        return {row.split()[0]: JobState(row.split()[1], row.split()[0]) for row in output.splitlines()}
+
+
+class BrokenPBS(ArrayPBS):
+    def parse_states(self, output):
+        return 1 / 0
+"""
+
+
+@pytest.mark.once
+def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
+    app = install(slurm.app("custom-more").write_probe(), PBS + MORE)
+    result = app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, "x=1,2", "hydra.launcher.wait=true")
+    assert re.search(r"2/2  COMPLETE  logs/\d  x=\d\n", result.stdout)
+    assert len({job_id.partition("_")[0] for job_id in slurm.job_ids(app)}) == 1
+    assert all((app.directory / f"logs/{run}/log.stdout").read_text() == "a line on stdout\n" for run in (1, 2))
+
+    result = app.run("-m", *launcher("pbs.BrokenPBS"), LOGGING, "x=3,4", "action=sleep60", "hydra.launcher.wait=true")
+    assert result.status == 1
+    assert re.match(
+        r"The scheduler's class pbs.BrokenPBS failed in parse_states \(/.*/pbs.py, line \d+\): ZeroDivisionError: "
+        r"division by zero\.\nNobody waits for the runs any more; they are submitted, and stay\.\n",
+        result.stderr,
+    ), result.stderr
+    slurm.wait_for_runs(app, 4)
+    job_ids = slurm.job_ids(app)[2:]
+    slurm.cancel(job_ids)
+    slurm.wait_for(lambda: all(info(app.directory / f"logs/{run}")["status"] == "FAILED" for run in (3, 4)))
+
+
+@pytest.mark.once
+def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
+    app = install(slurm.app("custom-refused").write_probe(), PBS.replace('[f"exec', '[1 / 0, f"exec'))
+    for options, message in (
+        (
+            ["hydra.launcher.wait=true"],
+            "Runs on PBS cannot be waited for, as hydra.launcher.wait=true asks: give pbs.PBSScheduler the methods "
+            "states_command and parse_states, or do not wait.",
+        ),
+        (["hydra/sweeper=optuna"], "Runs on PBS cannot be waited for, as the sweeper OptunaSweeper asks: give "),
+        (["hydra.launcher.array_parallelism=2"], "PBS takes each run on its own here: remove "),
+        ([], "The scheduler's class pbs.PBSScheduler failed in setup_lines ("),
+    ):
+        result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2", *options)
+        assert result.status == 1
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+        assert not app.runs()
+        assert not [*app.directory.glob("logs/[0-9]*")], "nothing is left"
+
+
+@pytest.mark.once
+def test_an_answer_without_job_id(slurm: Cluster) -> None:
+    """The job is submitted, and stays: it is known again when the class is corrected, and never submitted twice."""
+    app = install(slurm.app("custom-no-id").write_probe(), PBS.replace(r'r"^(\d+\S*)$"', r'r"^Job (\d+)$"'))
+    result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2,3", "hydra.launcher.option_cmd=['-h']")
+    assert result.status == 1
+    assert re.match(
+        r"The scheduler's class pbs.PBSScheduler finds 0 of 1 job ids by its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
+        r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and said:\n\d+\n"
+        r"PBS may well have taken the request, so it is not made again. Correct the class \(/.*pbs\.py\), and go on\.\n"
+        r"Perhaps submitted: logs/1\. Not submitted: logs/2-3\. To go on: mlxp resume logs/sweeps/\S+\n",
+        result.stderr,
+    ), result.stderr
+    result = resume(app)
+    assert result.status == 1
+    assert "names no job, and logs/1 may be submitted all the same. PBS cannot be asked, because " in result.stderr
+    assert "Look with 'qstat': if it has a job of logs/1, let that one run; if not, remove " in result.stderr
+    app.write("pbs.py", PBS)
+    result = resume(app)
+    assert "submitting logs/2-3 to PBS:\n" in result.stdout, result.text
+    subprocess.run(["scontrol", "release", *slurm.job_ids(app)], check=True)
+    assert_each_ran_once(slurm, app, 3)
+
+
+@pytest.mark.once
+def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
+    """A refusal is known to be one; a command that was killed may have done its work, and nobody can look."""
+    wrong_queue = "        lines = [] if job.run.path.name == '1' else ['-q nope']\n        return [*lines, f\"-N"
+    app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
+    result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")
+    assert "PBS refused ('qsub -o /dev/null -e /dev/null' ended with exit status 1):\n" in result.stderr
+    assert "1 of 2 runs submitted; these stay.\nNot submitted: logs/2. To submit them: mlxp resume" in result.stderr
+    command = '("sh", "-c", "qsub -o /dev/null -e /dev/null $0 > /dev/null; kill -9 $$")'
+    app.write("pbs.py", PBS.replace('("qsub", "-o", "/dev/null", "-e", "/dev/null")', command))
+    result = resume(app)
+    assert "'sh' was killed.\nPBS may have taken the request all the same.\nPBS cannot be asked, bec" in result.stderr
+    assert "\n1 of 2 runs submitted; these stay.\nPerhaps submitted: logs/2. To go on: mlxp resume" in result.stderr
+    slurm.wait_for_runs(app, 2)  # now its own record tells
+    app.write("pbs.py", PBS)
+    result = resume(app)
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    slurm.wait_for(lambda: info(app.directory / "logs/2")["status"] == "COMPLETE")
+    assert_each_ran_once(slurm, app, 2)
+
+
+_number = count()
+
+
+def load_class(directory: Path, text: str) -> type[Scheduler]:
+    """The class in a module of that text."""
+    name = f"custom_{next(_number)}"
+    (directory / f"{name}.py").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(directory))
+        return load_scheduler(f"{name}.PBSScheduler")
+
+
+def test_names() -> None:
+    assert (
+        load_scheduler("SLURMScheduler")
+        is load_scheduler("mlxp_core.schedulers.slurm.SLURMScheduler")
+        is SLURMScheduler
+    )
+    assert load_scheduler("OARScheduler") is OARScheduler
+    for name, message in (
+        ("Foo", "There is no scheduler 'Foo': give OARScheduler, SLURMScheduler, or the full name of a class of yours"),
+        ("no app.Foo", "There is no scheduler 'no app.Foo': give"),
+        ("no_app.Foo", "There is no scheduler no_app.Foo: Python finds no module no_app."),
+        (
+            "tests.programs.App",
+            "tests.programs.App is no scheduler: it must be a subclass of <class 'mlxp_core.schedulers.",
+        ),
+        (
+            "tests.programs.Foo",
+            f"There is no scheduler tests.programs.Foo: {REPOSITORY}/tests/programs.py has no class Foo",
+        ),
+    ):
+        with pytest.raises(OptionError, match=re.escape(message)):
+            load_scheduler(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda text: "import torchx",
+            r"importing custom_\d+ fails: ModuleNotFoundError: No module named 'torchx' \(/.*, line 1\)",
+        ),
+        (lambda text: "def f(:", r"fails: SyntaxError: invalid syntax \(custom_\d+\.py, line 1\)"),
+        (lambda text: "import sys\nsys.exit(3)", r"fails: SystemExit: 3 \(/.*, line 2\)"),
+        (lambda text: re.sub("(?m)^    (submit_c|job_id_p).*\n", "", text), "lacks submit_command and job_id_pattern."),
+        (
+            lambda text: text.replace("def directives", "def directive"),
+            r"custom_\d+.PBSScheduler lacks the method directives\.",
+        ),
+        (lambda text: text.replace("#PBS", "PBS"), "has directive_prefix = 'PBS', which must begin with #"),
+        (
+            lambda text: text.replace('"PBS_', '"$PBS_'),
+            "has job_id_variable = .*, which must be a variable's name, without",
+        ),
+        (
+            lambda text: re.sub(r"submit_command = .*", "submit_command = 'qsub -V'", text),
+            r"has submit_command = 'qsub -V', which must be a tuple of words, such as \('qsub', '-V'\)",
+        ),
+        (
+            lambda text: text.replace(r"^(\d+\S*)$", r"(\d+)"),
+            r"finds a job id in 'qsub: error 15001, see line 7': begin it with \^, end it with \$",
+        ),
+        (lambda text: text.replace(r"(\d", r"((\d"), "has job_id_pattern = .*, which is no regular expression"),
+        (lambda text: text.replace(r"(\d+\S*)", r"\d+"), "which must have one group, the job id, and has 0"),
+        (
+            lambda text: text.replace("self, job: Job", "self"),
+            r"has directives, which must be a method directives\(self, job: ",
+        ),
+        (
+            lambda text: text + "    array_index = '$N'\n",
+            "lacks the method array_directives, which goes with array_index",
+        ),
+        (
+            lambda text: text + "    def states_command(self, ids): ...\n",
+            "lacks the method parse_states, which goes with",
+        ),
+        (
+            lambda text: (
+                f"if 1:\n  def f():\n{re.sub('(?m)^', '    ', text)}\n    return PBSScheduler\nPBSScheduler = f()"
+            ),
+            "top of a module",
+        ),
+    ],
+)
+def test_unfinished_classes(tmp_path: Path, change: Callable[[str], str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        load_class(tmp_path, change(PBS))
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("None", r"custom_\d+.PBSScheduler.directives must give a list of directives without #PBS, not None\."),
+        ("'-N x'", r"directives must give a list of directives without #PBS, not '-N x'\."),
+        ("['#PBS -N x']", r"directives must give a list of directives without #PBS, not \['#PBS -N x'\]\."),
+    ],
+)
+def test_wrong_directives(tmp_path: Path, end: str, message: str) -> None:
+    kind = load_class(tmp_path, re.sub(r'return \[f"-N.*', f"return {end}", PBS))
+    with pytest.raises(OptionError, match=message):
+        kind(BatchOptions()).check(a_job())
+
+
+def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two launches to resume, each of the code of another commit."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    schedulers = []
+    for title in ("one", "two"):
+        directory = tmp_path / title
+        directory.mkdir()
+        (directory / "pbs.py").write_text(PBS.replace('"PBS"', f'"{title}"').replace('[f"exec', '[1 / 0, f"exec'))
+        app = AppCommand(("python", "main.py"), (), tmp_path)
+        options = {"name": None}
+        plan = Plan("pbs.PBSScheduler", options, app, str(directory / "main.py"), None, {}, tmp_path, 1, [])
+        schedulers.append(scheduler_of(plan))
+    for title, scheduler in zip(("one", "two"), schedulers, strict=True):
+        assert scheduler.title == title
+        message = rf"failed in setup_lines \({tmp_path}/{title}/pbs.py, line \d+\): ZeroDivisionError"
+        with pytest.raises(OptionError, match=message), mistakes_named(type(scheduler)):
+            scheduler.script(a_job())
+
+
+def test_wrong_answers(tmp_path: Path) -> None:
+    """What a class makes of the answer, by real commands that say something."""
+    script = tmp_path / "script.sh"
+    script.touch()
+    for tasks, says, message in (
+        (3, """submit_command = ("sh", "-c", "echo 7; echo 8")""", "finds 2 of 3 job ids by its job_id_pattern"),
+        (None, """submit_command = ("echo", "done")""", r"finds 0 of 1 job ids .* exit status 0 and said:\ndone /"),
+        (None, """submit_command = ("true",)""", r"said:\n\(nothing\)"),
+        (
+            None,
+            "def parse_job_ids(self, output, tasks): return '7'",
+            "parse_job_ids must give a list of job ids, not '7'",
+        ),
+        (
+            None,
+            "def parse_job_ids(self, output, tasks): return 1 / 0",
+            r"failed in parse_job_ids \(/.*\): ZeroDivisionError",
+        ),
+    ):
+        text = re.sub("submit_command = .*", "submit_command = ('true',)", PBS)
+        scheduler = load_class(tmp_path, f"{text}\n    {says}\n")(BatchOptions())
+        with pytest.raises(AnswerUnreadableError, match=message) as error:
+            scheduler.submit(script, tasks, answer=tmp_path / "answer.txt")
+        assert "PBS may well have taken the request, so it is not made again." in str(error.value)

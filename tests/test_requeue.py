@@ -1,0 +1,199 @@
+"""Runs that their time limit would end are told, save their work, and start again; on the real schedulers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.clusters import Cluster
+from tests.programs import App, info
+from tests.test_waiting import returned, start, with_showing_sweeper
+
+TOLD = """
+import os, signal, sys, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    what, task = config.what, os.environ.get("SLURM_PROCID", "0")
+    place = Path(HydraConfig.get().runtime.output_dir)
+    saved = place / f"saved-{task}"
+    attempts = [*place.glob(f"attempt-{task}-*")]
+    (place / f"attempt-{task}-{len(attempts) + 1}").touch()
+    print(f"attempt {len(attempts) + 1} of task {task}", flush=True)
+    told = []
+
+    def tell(number, frame):
+        saved.write_text("my work")
+        told.append(number)
+        if what == "saves":
+            sys.exit(3)
+        if what == "fails":
+            raise ValueError("failed by itself")
+
+    if what not in ("plain", "endless"):
+        signal.signal(getattr(signal, config.signal), tell)
+    if what == "value" or (attempts and what != "endless"):
+        return saved.read_text() if saved.exists() else "no work"
+    while not (told and what == "finishes"):
+        time.sleep(0.05)
+    return "finished"
+
+if __name__ == "__main__":
+    main()
+"""
+WHATS = ["plain", "saves", "goes-on", "fails", "finishes", "endless"]
+SHARED = ["plain", "value", "saves", "value"]
+
+
+class Sweep(NamedTuple):
+    """A sweep that goes on."""
+
+    app: App
+    process: subprocess.Popen[str]
+    runs: int
+
+    def end(self, whats: list[str]) -> dict[str, str]:
+        """Wait for the sweep; what each run returned."""
+        stdout, stderr = self.process.communicate(timeout=300)
+        assert stdout.count("RETURN|") == len(whats), stdout + stderr
+        return returned(stdout, whats)
+
+    def log(self, number: int) -> str:
+        return (self.app.directory / f"logs/{number}/log.stderr").read_text()
+
+    def info(self, number: int) -> dict[str, Any]:
+        return info(self.app.directory / f"logs/{number}")
+
+    def attempts(self, number: int) -> list[str]:
+        return re.findall(r"attempt \d of task \d", (self.app.directory / f"logs/{number}/log.stdout").read_text())
+
+
+def launch(cluster: Cluster, name: str, whats: list[str], *options: str, signal: str = "USR2") -> Sweep:
+    app = with_showing_sweeper(cluster.app(f"requeue-{name}"), TOLD)
+    app.write("conf/config.yaml", f"what: value\nsignal: SIG{signal}\n")
+    options = ("hydra.launcher.max_requeues=1", f"hydra.launcher.requeue_signal={signal}", *options)
+    return Sweep(app, start(cluster, app, whats, *options), len(whats))
+
+
+@pytest.fixture(scope="module")
+def sweeps(slurm: Cluster, oar: Cluster) -> Iterator[dict[str, Sweep]]:
+    """All sweeps of this module at once: each takes its time."""
+    short = ("hydra.launcher.timeout_min=2", "hydra.launcher.requeue_signal_s=30")
+    shared = ("hydra.launcher.runs_per_job=4", "hydra.launcher.parallel_runs=2")
+    oar_time = ("hydra.launcher.timeout_min=2", "hydra.launcher.requeue_signal_s=50")
+    sweeps = {
+        "slurm": launch(slurm, "slurm", WHATS, *short),
+        "slurm-shared": launch(slurm, "slurm-shared", SHARED, *short, *shared, signal="USR1"),
+        "slurm-tasks": launch(slurm, "slurm-tasks", ["saves"], *short, "hydra.launcher.tasks_per_node=2"),
+        "oar": launch(oar, "oar", WHATS, *oar_time),
+        "oar-shared": launch(oar, "oar-shared", SHARED, *oar_time, *shared),
+    }
+    start_at_once([sweep for name, sweep in sweeps.items() if name.startswith("slurm")], slurm)
+    yield sweeps
+    for name, sweep in sweeps.items():  # what a failed test left
+        if sweep.process.poll() is None:
+            sweep.process.kill()
+            sweep.process.communicate()
+            cluster = slurm if name.startswith("slurm") else oar
+            ids = [str(sweep.info(number)["scheduler"]["scheduler_job_id"]) for number in range(1, sweep.runs + 1)]
+            cluster.cancel([*cluster.job_ids(sweep.app), *(job_id for job_id in ids if job_id != "None")])
+
+
+def start_at_once(sweeps: list[Sweep], slurm: Cluster) -> None:
+    """SLURM lets a requeued job wait for two minutes: not here. What its runs' records say meanwhile is true."""
+    for sweep in sweeps:
+        slurm.wait_for(lambda sweep=sweep: len(slurm.job_ids(sweep.app)) == sweep.runs)  # type: ignore[misc]
+    runs = [(job, sweep, number) for sweep in sweeps for number, job in enumerate(slurm.job_ids(sweep.app), start=1)]
+    since: dict[str, float] = {}
+    told = False
+    end = time.monotonic() + 240
+    while any(sweep.process.poll() is None for sweep in sweeps) and time.monotonic() < end:
+        time.sleep(0.5)
+        waiting = ["squeue", "-h", "-r", "-t", "PD", "-o", "%i|%r"]
+        rows = subprocess.run(waiting, capture_output=True, check=True, text=True).stdout.splitlines()
+        for job_id in {job for job, _, _ in runs if f"{job}|BeginTime" in rows}:
+            # An earlier start fails: "Job credential revoked"
+            if time.monotonic() - since.setdefault(job_id, time.monotonic()) < 3:
+                continue
+            for record in [sweep.info(number) for job, sweep, number in runs if job == job_id]:
+                if record["status"] != "COMPLETE":
+                    assert (record["status"], record.get("exit_status")) == ("STARTING", None)
+                    assert record["requeues"] == {job_id: 1}
+            subprocess.run(["scontrol", "update", f"jobid={job_id}", "StartTime=now"], check=True)
+        if not told and any(sweeps[0].app.directory.glob("logs/6/attempt-0-2")):  # `endless` again: no need to wait
+            told = True
+            subprocess.run(["scancel", "-b", "-s", "USR2", runs[5][0]], check=True)
+
+
+def check_fates(sweep: Sweep) -> None:
+    """What became of WHATS."""
+    results = sweep.end(WHATS)
+    assert results["plain"] == "COMPLETED 'no work'"
+    assert results["saves"] == "COMPLETED 'my work'"
+    assert results["goes-on"] == "COMPLETED 'my work'"
+    assert results["fails"] == "FAILED ValueError('failed by itself')"
+    assert results["finishes"] == "COMPLETED 'finished'"
+    assert "ended by signal SIGUSR2 during the run" in results["endless"]
+    assert [sweep.info(number)["attempts"] for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]
+    assert [len(sweep.attempts(number)) for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]  # nothing is cut off
+    assert [sweep.info(number)["exit_status"] for number in range(1, 7)] == [0, 0, 0, 1, 0, 140]
+    for number in (1, 2, 3, 6):
+        assert "the run did not complete: its job starts again (1 of 1)" in sweep.log(number)
+    assert "its job does not start again, because of hydra.launcher.max_requeues=1; submit" in sweep.log(6)
+    assert "mlxp:" not in sweep.log(4) + sweep.log(5)
+
+
+def check_shared(sweep: Sweep) -> None:
+    """What became of SHARED; `value` has completed before the others are told, or waits for them."""
+    results = sweep.end(SHARED)
+    assert set(results.values()) <= {"COMPLETED 'no work'", "COMPLETED 'my work'"}
+    assert [len(sweep.attempts(number)) for number in (1, 2, 3, 4)] == [2, 1, 2, 1]
+    assert "starts again (1 of 1)" in sweep.log(1)
+    assert "starts again (1 of 1)" in sweep.log(3)
+    assert "mlxp:" not in sweep.log(2)
+
+
+@pytest.mark.once
+def test_slurm(sweeps: dict[str, Sweep]) -> None:
+    check_fates(sweeps["slurm"])
+
+
+@pytest.mark.once
+def test_slurm_runs_that_share_a_job(sweeps: dict[str, Sweep]) -> None:
+    check_shared(sweeps["slurm-shared"])
+
+
+@pytest.mark.once
+def test_slurm_many_tasks(sweeps: dict[str, Sweep]) -> None:
+    """srun tells each task."""
+    sweep = sweeps["slurm-tasks"]
+    assert sweep.end(["saves"]) == {"saves": "COMPLETED 'my work'"}
+    assert sorted(sweep.attempts(1)) == [f"attempt {n} of task {task}" for n in (1, 2) for task in (0, 1)]
+    assert {file.name for file in Path(sweep.app.directory, "logs/1").glob("saved-*")} == {"saved-0", "saved-1"}
+
+
+@pytest.mark.once
+def test_oar(sweeps: dict[str, Sweep], oar: Cluster) -> None:
+    """OAR makes another job of it."""
+    sweep = sweeps["oar"]
+    last = sweep.app.directory / "logs/6"
+    oar.wait_for(lambda: len(list(last.glob("attempt-*"))) == 2, timeout_s=200)
+    ids = oar.job_ids(sweep.app)
+    again = sweep.info(6)["scheduler"]["scheduler_job_id"]
+    assert again not in ids
+    subprocess.run(["oardel", "-c", again], check=True)
+    check_fates(sweep)
+
+
+@pytest.mark.once
+def test_oar_runs_that_share_a_job(sweeps: dict[str, Sweep]) -> None:
+    check_shared(sweeps["oar-shared"])
