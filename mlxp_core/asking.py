@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mlxp_core.errors import LaunchRecordError, MlxpError, SchedulerUnavailableError
+from mlxp_core.errors import MlxpError, SchedulerUnavailableError
 from mlxp_core.job_state import JobState
 from mlxp_core.launch_records import LaunchRecord
 
@@ -79,14 +78,14 @@ class Schedulers:
     def _scheduler(self, name: str) -> Scheduler | None:
         if name not in self._schedulers:
             try:
-                self._schedulers[name] = load_scheduler(name, self._launches.get(name))
+                self._schedulers[name] = scheduler_to_ask(name, self._launches.get(name))
             except MlxpError as error:
                 self._schedulers[name] = None
                 self.notes.append(f"{error} Its runs are shown as their directories say.")
         return self._schedulers[name]
 
 
-def load_scheduler(name: str, launch: LaunchRecord | None) -> Scheduler:
+def scheduler_to_ask(name: str, launch: LaunchRecord | None) -> Scheduler:
     """A scheduler to be asked, by the name of its class.
 
     Args:
@@ -95,19 +94,17 @@ def load_scheduler(name: str, launch: LaunchRecord | None) -> Scheduler:
             it is another user's: looking at runs must not run their code.
 
     Raises:
-        LaunchRecordError: there is none.
-        OptionError: it needs options.
+        OptionError: there is none, or it needs options.
     """
-    module, _, kind_name = name.rpartition(".")
+    from mlxp_core.schedulers.loading import load_scheduler
+    from mlxp_core.schedulers.mistakes import mistakes_named
+
     is_ours = launch is not None and launch.directory.stat().st_uid == os.getuid()
     paths = list(launch.import_paths) if launch is not None and is_ours else []
     sys.path[:0] = paths
     try:
-        kind: type[Scheduler] = getattr(import_module(module or "mlxp_core.schedulers"), kind_name)
-        return kind(kind.options_class())
-    except Exception as error:  # what a user's module does when it is imported is not known
-        if isinstance(error, MlxpError):
-            raise
-        raise LaunchRecordError(f"The scheduler {name} cannot be imported: {error}.") from error
+        kind = load_scheduler(name)
+        with mistakes_named(kind):
+            return kind(kind.options_class())
     finally:
         del sys.path[: len(paths)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from mlxp_core.asking import load_scheduler
+from mlxp_core.asking import scheduler_to_ask
 from mlxp_core.errors import MlxpError, SchedulerUnavailableError
 from mlxp_core.job_state import JobState
 from mlxp_core.processes import end_processes, is_alive, running_scripts
@@ -108,7 +108,7 @@ class Cancellation:
 
     def _scheduler(self, name: str, run: RecordedRun) -> Scheduler:
         if name not in self._schedulers:
-            self._schedulers[name] = load_scheduler(name, run.launch)
+            self._schedulers[name] = scheduler_to_ask(name, run.launch)
         return self._schedulers[name]
 
     def outcome(self, *, patience_s: float = _PATIENCE_S) -> list[Judged]:

@@ -323,7 +323,7 @@ def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
     (app.directory / "custom_scheduler.py").unlink()
     result = app.call(MLXP, "ls")
     assert result.status == 0
-    assert "custom_scheduler.Silent cannot be imported" in result.stderr
+    assert "There is no scheduler custom_scheduler.Silent" in result.stderr
 
 
 def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
