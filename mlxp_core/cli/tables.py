@@ -102,14 +102,15 @@ def text_of(column: str, value: Any, now: float) -> str:
 
 def _metrics(values: Mapping[str, Any]) -> str:
     """Metrics in a line; an epoch or step that all files are at is said once."""
-    words = {key: f"{key}={_short(one)}" for key, one in values.items()}
-    for counter in ("epoch", "step"):
-        keys = [key for key in values if key.rpartition(".")[2] == counter]
-        if len(keys) > 1 and len({values[key] for key in keys}) == 1:
-            for key in keys:
-                del words[key]
-            words[counter] = f"{counter}={_short(values[keys[0]])}"
-    return " ".join(words.values()) or "-"
+    once = {}
+    for counter in (".epoch", ".step"):
+        found = [key for key in values if key.endswith(counter)]
+        if len(found) > 1 and len({values[key] for key in found}) == 1:
+            once.update(dict.fromkeys(found, counter[1:]))
+    if once:
+        named = [(key, value) for key, value in values.items() if key not in once]
+        values = dict(named) | {counter: values[key] for key, counter in once.items()}
+    return " ".join([f"{key}={_short(value)}" for key, value in values.items()]) or "-"
 
 
 def _short(value: Any) -> str:
