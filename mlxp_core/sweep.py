@@ -163,7 +163,7 @@ class Sweep(ABC):
             for number, overrides in enumerate(job_overrides, start=first):
                 runs.append(self._run(app, overrides, number))
             check_distinct(runs)
-            check_not_running([run.directory.path for run in runs if run.directory.info.exists()])
+            check_not_running([run.directory.path for run in runs if os.path.lexists(run.directory.info)])
             for run in runs:
                 self.scheduler.check(run.job)
             if self.app is None:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-
 import pexpect
 
 from tests.programs import App
-
-
-def _mind_interrupts() -> None:
-    """As in a terminal, also when the tests themselves run in the background, where a shell has Ctrl-C ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
@@ -26,7 +19,6 @@ class Terminal:
             encoding="utf-8",
             timeout=30,
             dimensions=(50, 200),
-            preexec_fn=_mind_interrupts,
         )
 
     def until(self, prompt: str) -> str:

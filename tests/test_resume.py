@@ -263,7 +263,7 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
     """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
     app = install(slurm.app("resume-early"))
     launches = [start_sweep(app, name, 60) for name in ("a", "b")]
-    wait_for_jobs(slurm, app, 1)
+    slurm.wait_for(lambda: len(list(app.directory.glob("logs/sweeps/*/launch-1/plan.json"))) == 2)
     result = resume(app, "logs")
     assert result.status == 0, result.text
     assert "is being submitted by another process; waiting for it ...\n" in result.stdout
