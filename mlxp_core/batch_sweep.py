@@ -62,11 +62,7 @@ class BatchSweep(Sweep):
             raise
         launch = Launch(directory, plan, self.scheduler)
         with launch.locked() as lock:
-            try:
-                launch.write()
-            except BaseException:
-                launch.take_back()
-                raise
+            launch.write()
             if self.options.dry_run:
                 self._say_dry_run(plan)
                 return []

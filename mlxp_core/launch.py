@@ -60,16 +60,20 @@ class Launch:
         self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
 
     def write(self) -> None:
-        """Write all that is submitted; the plan comes first.
+        """Write all that is submitted, or leave nothing; the plan comes first.
 
         Raises:
             RunDirectoryError: it cannot be written.
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
-        self.plan.write(self.directory / "plan.json")
-        for request in self.requests:
-            self.write_request(request)
+        try:
+            self.plan.write(self.directory / "plan.json")
+            for request in self.requests:
+                self.write_request(request)
+        except BaseException:
+            self.take_back()
+            raise
 
     def write_request(self, request: Request) -> None:
         """Write all that one request submits, its runs included."""

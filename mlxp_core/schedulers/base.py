@@ -58,6 +58,9 @@ class Scheduler(BatchSystem):
             some of them have ended.
         parse_states(output): a `JobState` for each job id in its answer; jobs that it does not name are over.
 
+    To start jobs again that their time limit would end, by `hydra.launcher.max_requeues`:
+        requeue(): how that is asked for from inside the job; the class writes the directives that its signal needs.
+
     To go on by itself when an answer is lost:
         find(script, tasks): the ids of the jobs that run a script; none, or one for each task.
 
