@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -53,26 +54,25 @@ class BatchSweep(Sweep):
     def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
         is_first = not self._launches
         size = check_array_options(self.scheduler, self.options, len(job_overrides), first=is_first)
-        directory = self._make_directory()
-        try:
-            plan = self._plan(job_overrides, first, directory, size)
+        with ExitStack() as undo:
+            directory = self._make_directory()
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            plan = self._plan(job_overrides, first, directory, undo, size)
             self.scheduler.check_script(directory / "1" / "script.sh")
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-        launch = Launch(directory, plan, self.scheduler)
-        with launch.locked() as lock:
-            launch.write()
-            if self.options.dry_run:
-                self._say_dry_run(plan)
-                return []
-            # A single run is shown whole; but not one of many batches, nor one whose end is what counts
-            in_full = len(plan.runs) == 1 and is_first and not self.waits
-            if in_full:
-                console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
-            else:
-                console.say(f"Submitting {console.count(plan.runs, 'run')} to {self.scheduler.title}:")
-            launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
+            launch = Launch(directory, plan, self.scheduler)
+            with launch.starting() as lock:
+                undo.pop_all()  # from here on the launch tidies up after itself
+                launch.write()
+                if self.options.dry_run:
+                    self._say_dry_run(plan)
+                    return []
+                # A single run is shown whole; but not one of many batches, nor one whose end is what counts
+                in_full = len(plan.runs) == 1 and is_first and not self.waits
+                if in_full:
+                    console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
+                else:
+                    console.say(f"Submitting {console.count(plan.runs, 'run')} to {self.scheduler.title}:")
+                launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
         self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
         if self.waits:
             return self._reported(plan.runs, self._wait_for(launch))

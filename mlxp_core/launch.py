@@ -60,20 +60,16 @@ class Launch:
         self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
 
     def write(self) -> None:
-        """Write all that is submitted, or leave nothing; the plan comes first.
+        """Write all that is submitted; the plan comes first.
 
         Raises:
             RunDirectoryError: it cannot be written.
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
-        try:
-            self.plan.write(self.directory / "plan.json")
-            for request in self.requests:
-                self.write_request(request)
-        except BaseException:
-            self.take_back()
-            raise
+        self.plan.write(self.directory / "plan.json")
+        for request in self.requests:
+            self.write_request(request)
 
     def write_request(self, request: Request) -> None:
         """Write all that one request submits, its runs included."""
@@ -97,6 +93,17 @@ class Launch:
         """
         with locked(self.directory / "lock", f"{self.label} is being submitted") as lock:
             yield lock
+
+    @contextmanager
+    def starting(self) -> Iterator[int]:
+        """`locked`, for a launch that is new: when it breaks off before its first submission, nothing is left of it."""
+        with self.locked() as lock:
+            try:
+                yield lock
+            except BaseException:
+                if not self._begun:
+                    self.take_back()
+                raise
 
     @property
     def label(self) -> str:
@@ -184,6 +191,11 @@ class Launch:
         if answer.exit_status != 0:
             console.say(f"    but {self.scheduler.title} also said: {answer.text}")
 
+    @property
+    def _begun(self) -> bool:
+        """Whether the scheduler was asked to take something."""
+        return any(request.answer.exists() or request.refusal.exists() for request in self.requests)
+
     def _broken_off(self, error: BaseException) -> MlxpError:
         """Tidy up after a launch that ended half-way, and say what is submitted and what is not."""
         lines = [str(error) or "Interrupted."]
@@ -191,8 +203,7 @@ class Launch:
         submitted = total - len(missing)
         in_doubt = (AnswerUnreadableError, SubmissionUnknownError)
         may_pass = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
-        begun = any(request.answer.exists() or request.refusal.exists() for request in self.requests)
-        if not submitted and not (begun and may_pass):
+        if not submitted and not (self._begun and may_pass):
             self.take_back()
             lines.append("Nothing was submitted.")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
@@ -27,20 +28,17 @@ class LocalSweep(Sweep):
     scheduler: LocalScheduler
 
     def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
-        directory = self._make_directory() if self.app is None else self.sweep_dir
-        try:
-            plan = self._plan(job_overrides, first, directory)
-            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, waits_here=True)
-            try:
-                for run in plan.runs:
-                    files.write(run)
-            except BaseException:
-                files.take_back(plan.runs)
-                raise
-        except BaseException:
+        with ExitStack() as undo:
+            directory = self.sweep_dir
             if self.app is None:
-                shutil.rmtree(directory, ignore_errors=True)
-            raise
+                directory = self._make_directory()
+                undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            plan = self._plan(job_overrides, first, directory, undo)
+            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, waits_here=True)
+            undo.callback(files.take_back, plan.runs)
+            for run in plan.runs:
+                files.write(run)
+            undo.pop_all()
         if self.options.dry_run:
             self._say_dry_run(plan)
             return []

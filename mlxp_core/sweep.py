@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -147,31 +147,35 @@ class Sweep(ABC):
         self._launches += 1
         return make_directory(self.sweep_dir, self._launches)
 
-    def _plan(self, job_overrides: Sequence[tuple[str, ...]], first: int, directory: Path, array_size: int = 1) -> Plan:
-        """What one batch is to launch; with an error nothing is left of it.
+    def _plan(
+        self,
+        job_overrides: Sequence[tuple[str, ...]],
+        first: int,
+        directory: Path,
+        undo: ExitStack,
+        array_size: int = 1,
+    ) -> Plan:
+        """What one batch is to launch.
 
         Args:
             job_overrides: of each job.
             first: the number of the first job.
             directory: the launch's own; the pickled function goes there, where it is what the jobs run.
+            undo: is told how to leave nothing of it.
             array_size: jobs in one request.
         """
         check_one_request(job_overrides)
         app = self.app or function_command(directory, self.config)
         runs: list[Run] = []
-        try:
-            for number, overrides in enumerate(job_overrides, start=first):
-                runs.append(self._run(app, overrides, number))
-            check_distinct(runs)
-            check_not_running([run.directory.path for run in runs if os.path.lexists(run.directory.info)])
-            for run in runs:
-                self.scheduler.check(run.job)
-            if self.app is None:
-                pickle_function(directory, self.hydra_context, self.task_function, self.config)
-        except BaseException:
-            for run in runs:
-                remove_if_empty(run.directory)
-            raise
+        for number, overrides in enumerate(job_overrides, start=first):
+            runs.append(self._run(app, overrides, number))
+            undo.callback(remove_if_empty, runs[-1].directory)
+        check_distinct(runs)
+        check_not_running([run.directory.path for run in runs if os.path.lexists(run.directory.info)])
+        for run in runs:
+            self.scheduler.check(run.job)
+        if self.app is None:
+            pickle_function(directory, self.hydra_context, self.task_function, self.config)
         return Plan(
             scheduler=f"{self.scheduler_class.__module__}.{self.scheduler_class.__qualname__}",
             options=self.plain_options | {"name": self.options.name},
