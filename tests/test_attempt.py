@@ -85,7 +85,8 @@ def test_as_without(tmp_path: Path, line: str, status: int, output: str, record:
 
 
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
-    run = Run(tmp_path, READY + f"exec {sys.executable} -c 'import time; time.sleep(60)'")
+    # Ready when Python has begun to heed signals
+    run = Run(tmp_path, f"""exec {sys.executable} -c 'import time; open("ready", "w"); time.sleep(60)'""")
     run.tell(signal.SIGINT, all_programs=True)
     status, output, record = run.end()
     assert (status, record) == (130, "FAILED")

@@ -152,8 +152,14 @@ def test_each_run_of_a_sweep_has_its_own(app: App, launcher: str) -> None:
     training(app)
     result = app.sweep(LOGGING, f"hydra/launcher={launcher}", "x=1,2")
     assert "[metrics." not in result.text
+    values = set()
     for number in (1, 2):
-        assert_trained(app.directory / "logs" / str(number), x=number)
+        run = app.directory / "logs" / str(number)
+        # joblib's processes number their own runs, in no order
+        (x,) = re.findall(r"^x: (\d)$", (run / "metadata" / "config.yaml").read_text(), re.MULTILINE)
+        assert_trained(run, x=int(x))
+        values.add(x)
+    assert values == {"1", "2"}
 
 
 @pytest.mark.once

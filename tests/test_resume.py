@@ -263,11 +263,18 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
     """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
     app = install(slurm.app("resume-early"))
     launches = [start_sweep(app, name, 60) for name in ("a", "b")]
-    slurm.wait_for(lambda: len(list(app.directory.glob("logs/sweeps/*/launch-1/plan.json"))) == 2)
-    result = resume(app, "logs")
-    assert result.status == 0, result.text
-    assert "is being submitted by another process; waiting for it ...\n" in result.stdout
-    assert "Nothing to resume" in result.stdout
+    for process in launches:  # they stand still until they are waited for
+        plan = f"logs/sweeps/*_{process.pid}/launch-1/plan.json"
+        slurm.wait_for(lambda plan=plan: any(app.directory.glob(plan)))  # type: ignore[misc]
+        os.killpg(process.pid, signal.SIGSTOP)
+    resuming = app.start(str(Path(app.python).with_name("mlxp")), "resume", "logs")
+    assert resuming.stdout is not None
+    assert resuming.stdout.readline().endswith("is being submitted by another process; waiting for it ...\n")
+    for process in launches:
+        os.killpg(process.pid, signal.SIGCONT)
+    said, _ = resuming.communicate(timeout=120)
+    assert resuming.returncode == 0
+    assert said.endswith("Nothing to resume: all runs of 2 launches are submitted.\n")
     for process in launches:
         process.communicate(timeout=60)
         assert process.returncode == 0

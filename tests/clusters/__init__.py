@@ -107,7 +107,10 @@ class Cluster:
         return str(re.findall(r"JobState=(\w+)", answer)[0])
 
     def _oar_state(self, job_id: str) -> str:
-        job: dict[str, Any] = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
+        try:
+            job: dict[str, Any] = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
+        except subprocess.CalledProcessError:  # now and then oarstat dies, of a job that changes its state meanwhile
+            return "UNKNOWN"
         if job["state"] == "Terminated":
             return "COMPLETED" if job["exit_code"] == 0 else "FAILED"
         return "FAILED" if job["state"] == "Error" else str(job["state"])
