@@ -17,7 +17,7 @@ class Terminal:
             cwd=str(app.directory),
             env={**app.environment, "PWD": str(app.directory)},
             encoding="utf-8",
-            timeout=30,
+            timeout=180,
             dimensions=(50, 200),
         )
 

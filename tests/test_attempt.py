@@ -50,7 +50,7 @@ class Run:
         return self.directory / "info.yaml"
 
     def tell(self, number: signal.Signals = signal.SIGUSR2, *, all_programs: bool = False) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not (self.directory / "ready").exists():
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -58,7 +58,7 @@ class Run:
 
     def end(self, given: str = "") -> tuple[int, str, str]:
         """Its exit status, its output and its record's status."""
-        stdout, stderr = self.process.communicate(given, timeout=30)
+        stdout, stderr = self.process.communicate(given, timeout=180)
         return self.process.returncode, stdout + stderr, self.read()["status"]
 
     def read(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
 def test_told(tmp_path: Path) -> None:
     """Also again and again, as OAR does."""
     run = Run(tmp_path, "trap 'echo told' USR2; " + READY + LATE)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while run.process.poll() is None:
         assert time.monotonic() < end
         run.tell()

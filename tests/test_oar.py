@@ -91,7 +91,7 @@ def test_a_checkpoint_signal_does_not_end_the_record(oar: Cluster) -> None:
     app = oar.app("oar-checkpoint").write_probe()
     app.sweep("hydra/launcher=oar", "action=sleep15")
     (job_id,) = oar.job_ids(app)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not app.runs():
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -70,7 +70,7 @@ def run(step: Step, app: App) -> str:
         cwd=str(app.directory),
         env={**app.environment, "PATH": f"{bin_dir}:{app.environment['PATH']}", "TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
-        timeout=120,
+        timeout=180,
         dimensions=(50, 120),
         preexec_fn=become,
     )
