@@ -104,7 +104,7 @@ class App:
         assert result.status == 0, result.text
         return result
 
-    def call(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 180) -> Result:
+    def call(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 400) -> Result:
         """Run any command in the application's directory, as its user."""
         process = subprocess.run(
             argv,

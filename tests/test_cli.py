@@ -232,7 +232,7 @@ def test_a_killed_process(app: App) -> None:
     assert statuses(app)[alone] == "UNKNOWN"
 
 
-def wait_for(condition: Any, timeout_s: float = 180) -> None:
+def wait_for(condition: Any, timeout_s: float = 400) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end
@@ -378,12 +378,12 @@ def test_watch_and_follow(app: App) -> None:
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
-    stdout, stderr = watching.communicate(timeout=180)
+    stdout, stderr = watching.communicate(timeout=400)
     assert "0/2 over: 2 RUNNING" in stdout, stderr
     assert "RUNNING -> COMPLETE  x=2" in stdout
     assert stdout.splitlines()[-1] == "2/2 over: 2 COMPLETE"
     assert watching.returncode == 0
-    assert following.communicate(timeout=180) == ("a line on stdout\n", "3 is COMPLETE\n")
+    assert following.communicate(timeout=400) == ("a line on stdout\n", "3 is COMPLETE\n")
     assert following.returncode == 0
     live.expect("2 COMPLETE")
     live.expect(pexpect.EOF)

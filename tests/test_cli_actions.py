@@ -45,7 +45,7 @@ def cancel(app: App, *arguments: str) -> Result:
     return result
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 180) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end
@@ -122,7 +122,7 @@ def test_cancel_here(app: App) -> None:
     wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher goes on with the next one
     assert mlxp(app, "cancel", "--all", "-y").status == 0
     for process in (sweep, plain):
-        process.communicate(timeout=180)
+        process.communicate(timeout=400)
     assert (sweep.returncode, plain.returncode) == (1, -15)
 
 
@@ -188,7 +188,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     script.write_text(script.read_text().replace("logs/4\n", "logs/edited\n", 1).replace("action=flaky", "action=null"))
     app.write("mended", "")
     both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
-    said = "".join("".join(process.communicate(timeout=180)) for process in both)
+    said = "".join("".join(process.communicate(timeout=400)) for process in both)
     again = new_jobs(scheduler, app, ids)
     assert len(again) == 3, said
     assert "Submitting logs/2-3 to" in said

@@ -268,7 +268,7 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
         assert time.monotonic() < end
         time.sleep(0.1)
     os.killpg(process.pid, number)  # as a terminal does
-    _, stderr = process.communicate(timeout=180)
+    _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
     assert "Interrupted: 0 runs of 3 had ended" in stderr
     assert "Not started, launch them again: x=2 action=sleep60; x=3 action=sleep60" in stderr

@@ -30,7 +30,7 @@ def sweep_words(launcher: str, x: str, *options: str) -> list[str]:
     return ["-m", "name=a", f"x={x}", f"hydra/launcher={launcher}", LOGGING, *options]
 
 
-def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 180) -> str:
+def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
     """What a program prints, up to these words."""
     assert process.stdout is not None
     end, text = time.monotonic() + timeout_s, ""
@@ -52,7 +52,7 @@ def test_the_controller_restarts(slurm: Cluster, x: str) -> None:
     with service("slurmctld"):
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
-    stdout, stderr = process.communicate(timeout=180)
+    stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
     assert "Unable to contact slurm controller" in said
     assert re.search(r"\n  Trying again in \d+ s, for 2 min at most\.\n", said + stdout)
@@ -67,7 +67,7 @@ def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
     app = install(slurm.app("retry-in-vain"))
     with service("slurmctld"):
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=0.05")
-        _, stderr = process.communicate(timeout=180)
+        _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
     assert "Unable to contact slurm controller" in stderr
     (directory,) = app.directory.glob("logs/sweeps/*")
@@ -92,7 +92,7 @@ def test_the_controller_is_frozen(slurm: Cluster) -> None:
     finally:
         subprocess.run(["pkill", "-CONT", "-x", "slurmctld"], check=True)
     assert "SLURM may have taken the request all the same." in said
-    stdout, stderr = process.communicate(timeout=180)
+    stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
     assert "SLURM had taken it: job " in stdout
     wait_for_all(slurm, app)
@@ -111,7 +111,7 @@ def test_oar_does_not_answer(oar: Cluster) -> None:
         process.communicate()
         resumed = app.start(str(Path(app.python).with_name("mlxp")), "resume")
         read_until(resumed, "is being submitted by another process; waiting for it ...\n")
-    stdout, stderr = resumed.communicate(timeout=180)
+    stdout, stderr = resumed.communicate(timeout=400)
     assert resumed.returncode == 0, stderr
     assert re.search("launch-1: submitting logs/3 to OAR:", stdout)
     wait_for_all(oar, app)
@@ -208,6 +208,6 @@ def test_a_limit_of_queued_jobs(limited: App) -> None:
     assert "AssocMaxSubmitJobLimit" in said
     first = re.findall(r"  job (\d+)", said)[0]
     assert limited.call("scancel", first).status == 0
-    _, stderr = process.communicate(timeout=180)
+    _, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
     assert limited.call("squeue", "-h").stdout.count("\n") == 2

@@ -60,7 +60,7 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
     assert "PENDING -> CANCELLED (somebody cancelled it)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
-    stdout, stderr = watching.communicate(timeout=180)
+    stdout, stderr = watching.communicate(timeout=400)
     assert stdout.splitlines()[-1] == "2/2 over: 2 CANCELLED", stderr
     assert watching.returncode == 1
     assert statuses(app) == ["CANCELLED", "CANCELLED"]

@@ -174,7 +174,7 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     os.killpg(process.pid, number)
-    _, stderr = process.communicate(timeout=180)
+    _, stderr = process.communicate(timeout=400)
     job_ids = slurm.job_ids(app)
     assert process.returncode == 1
     assert 3 <= len(job_ids) < 60
@@ -193,7 +193,7 @@ def test_interrupted_preparation(slurm: Cluster) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "Preparing 1100 runs ...\n"
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=180)
+    _, stderr = process.communicate(timeout=400)
     assert "Interrupted. Nothing was submitted.\n" in stderr
     assert "Traceback" not in stderr
     assert [path.name for path in app.directory.glob("logs/*") if path.name.isdecimal()] == []

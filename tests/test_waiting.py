@@ -73,7 +73,7 @@ def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subp
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(cluster.app(request.node.name), RETURNS)
     whats = ["value", "mine", "function", "generator", "error", "key", "killed", "left", "late"]
-    stdout, stderr = start(cluster, app, whats).communicate(timeout=180)
+    stdout, stderr = start(cluster, app, whats).communicate(timeout=400)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED {'loss': 0.5}", stderr
     assert results["mine"] == "COMPLETED Mine(number=3)"
@@ -95,7 +95,7 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
         process = start(scheduler, app, ["value", "sleep"])
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
-    stdout, stderr = process.communicate(timeout=180)
+    stdout, stderr = process.communicate(timeout=400)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
     assert re.search("CANCELLED|which never started: it was cancelled meanwhile", results["sleep"])
@@ -109,7 +109,7 @@ def test_a_directory_that_is_gone(slurm: Cluster) -> None:
         process = start(slurm, app, ["value", "sleep"])
         slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
         subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
-    stdout, stderr = process.communicate(timeout=180)
+    stdout, stderr = process.communicate(timeout=400)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
     assert "its directory is gone" in results["sleep"]
@@ -123,7 +123,7 @@ def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
     slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
     with service("slurmctld"):
         time.sleep(20)  # squeue gives up after 9 s
-    stdout, stderr = process.communicate(timeout=180)
+    stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
     assert "SLURM does not answer" in stdout
 
@@ -136,7 +136,7 @@ def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest)
     scheduler.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 2)
     time.sleep(3)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=180)
+    _, stderr = process.communicate(timeout=400)
     ids = scheduler.job_ids(app)
     command = f"scancel {ids[1].partition('_')[0]}" if scheduler.launcher == "slurm" else f"oardel {ids[1]}"
     assert f"to end them: {command}" in stderr
@@ -154,7 +154,7 @@ def test_one_query_for_all(slurm: Cluster, tmp_path: Path) -> None:
         app.write(f"bin/{name}", f'#!/bin/sh\necho {name} >> {log}\nexec /usr/bin/{name} "$@"\n').chmod(0o755)
     app.environment["PATH"] = f"{app.directory}/bin:{app.environment['PATH']}"
     start_time = time.monotonic()
-    stdout, _ = start(slurm, app, ["value"] * 30).communicate(timeout=180)
+    stdout, _ = start(slurm, app, ["value"] * 30).communicate(timeout=400)
     seconds = time.monotonic() - start_time
     asked = log.read_text().split()
     assert stdout.count("RETURN") == 30

@@ -72,7 +72,8 @@ class Cluster:
         lines = [line for file in app.directory.rglob("submissions.jsonl") for line in file.read_text().splitlines()]
         return sorted((json.loads(line)["job_id"] for line in lines), key=lambda job: [*map(int, job.split("_"))])
 
-    def wait(self, job_ids: Sequence[str], timeout_s: float = 180) -> list[str]:
+    # OAR starts about a job a second, and another test may have many
+    def wait(self, job_ids: Sequence[str], timeout_s: float = 400) -> list[str]:
         """Wait until jobs are over; return what the scheduler says of each: COMPLETED or FAILED."""
         end = time.monotonic() + timeout_s
         while True:
@@ -87,7 +88,7 @@ class Cluster:
         command = {"slurm": "scancel", "oar": "oardel"}[self.launcher]
         subprocess.run([command, *dict.fromkeys(job_ids)], check=True, capture_output=True)
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 180) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 400) -> None:
         """Wait until something is so."""
         end = time.monotonic() + timeout_s
         while not condition():
