@@ -133,6 +133,19 @@ def read_records(sweep_dirs: Iterable[Path]) -> Records:
     return Records(launches, submissions, learned)
 
 
+def import_paths(main_file: str | None, cwd: str, environment: Mapping[str, str]) -> list[str]:
+    """Where an application finds its own modules.
+
+    Args:
+        main_file: the application's file, if it has one.
+        cwd: where it is started.
+        environment: the variables that it is started with.
+    """
+    searched = environment.get("PYTHONPATH", "").split(os.pathsep)
+    beside = [os.path.dirname(main_file)] if main_file else []
+    return [*beside, *(os.path.join(cwd, path) for path in searched if path), cwd]
+
+
 def _modified(file: Path) -> float:
     try:
         return file.stat().st_mtime
@@ -145,11 +158,9 @@ def _read_plan(file: Path) -> LaunchRecord | None:
         plain = json.loads(file.read_bytes())
         runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
         app = plain.get("app") or {"cwd": "/", "environment": {}}
-        main_file, searched = plain.get("main_file"), app["environment"].get("PYTHONPATH", "").split(os.pathsep)
-        paths = [os.path.dirname(main_file)] if main_file else []
-        paths += [os.path.join(app["cwd"], path) for path in searched if path]
+        paths = import_paths(plain.get("main_file"), app["cwd"], app["environment"])
         options, size, at = dict(plain["options"]), plain["array_size"], plain.get("at")
-        return LaunchRecord(file.parent, plain["scheduler"], options, [*paths, app["cwd"]], size, runs, at)
+        return LaunchRecord(file.parent, plain["scheduler"], options, paths, size, runs, at)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

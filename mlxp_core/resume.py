@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.errors import RunDirectoryError, SchedulerUnavailableError
 from mlxp_core.interrupts import all_signals_interrupt
-from mlxp_core.launch import RECORD, Launch
+from mlxp_core.launch import RECORD, Launch, make_directory
+from mlxp_core.launch_records import import_paths
 from mlxp_core.options import read_options
-from mlxp_core.plan import Plan, labels
+from mlxp_core.plan import Plan, Run, labels
 from mlxp_core.requests import Request
 from mlxp_core.run_info import RunStatus, read_info
+from mlxp_core.runs import RunReader
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.loading import load_scheduler
 from mlxp_core.schedulers.mistakes import mistakes_named
@@ -70,10 +72,7 @@ def scheduler_of(plan: Plan) -> Scheduler:
     Raises:
         OptionError: it is not found there, or cannot be.
     """
-    cwd = plan.app.cwd
-    places = [Path(plan.main_file).parent] if plan.main_file else []
-    places += [cwd / place for place in plan.app.environment.get("PYTHONPATH", "").split(os.pathsep) if place]
-    sys.path[:0] = map(str, (*places, cwd))
+    sys.path[:0] = import_paths(plan.main_file, str(plan.app.cwd), plan.app.environment)
     kind = load_scheduler(plan.scheduler)
     package = plan.scheduler.partition(".")[0]
     if package != "mlxp_core":
@@ -94,6 +93,10 @@ def _resume(launch: Launch) -> int:
             elif job_ids:
                 launch.note(place, job_ids)
         missing = launch.missing
+        taken = _launched_again(launch, missing)
+        if taken:
+            console.say(f"{launch.label}: {labels(taken)} ran or was launched again since, and is left out.")
+            return _submit_apart(launch, [run for run in missing if run not in taken])
         if missing:
             console.say(f"{launch.label}: submitting {labels(missing)} to {launch.scheduler.title}:")
             for place, request in enumerate(launch.requests):
@@ -101,6 +104,32 @@ def _resume(launch: Launch) -> int:
                     launch.write_request(request)
             launch.submit(lock)
         return len(missing)
+
+
+def _launched_again(launch: Launch, runs: Sequence[Run]) -> list[Run]:
+    """Those of a launch's runs without a job whose directories something later took: they would run twice."""
+    if not runs:
+        return []
+    paths = [run.directory.path for run in runs]
+    found = zip(runs, RunReader(paths[0].parent).read_some(paths), strict=True)
+    return [
+        run
+        for run, recorded in found
+        if recorded.launch is not None
+        and not (recorded.is_unsubmitted and recorded.launch.directory.samefile(launch.directory))
+    ]
+
+
+def _submit_apart(launch: Launch, runs: Sequence[Run]) -> int:
+    """Submit some of a launch's runs as a launch of their own, for a request of fewer runs is another one."""
+    if runs:
+        plan = replace(launch.plan, runs=runs)
+        apart = Launch(make_directory(launch.directory.parent, 1), plan, launch.scheduler)
+        with apart.starting() as lock:
+            apart.write()
+            console.say(f"{apart.label}: submitting {labels(runs)} to {launch.scheduler.title}:")
+            apart.submit(lock)
+    return len(runs)
 
 
 def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:

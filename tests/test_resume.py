@@ -259,6 +259,24 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
+def test_directories_taken_since(slurm: Cluster) -> None:
+    """Of a launch that was broken off, runs whose directories something else took are not submitted any more."""
+    app = install(slurm.app("resume-taken"))
+    launch(slurm, app, ["old,open:answer.txt"])
+    place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=old"]
+    forced = "hydra.callbacks.mlxp_logging.forced_log_id"
+    assert app.run(*place, f"{forced}=1", "name=by-hand", "x=0").status == 0
+    slurm.sweep(app, *place, f"{forced}=3", "name=new", "x=2")
+    result = resume(app, "old")
+    assert result.status == 0, result.text
+    assert "launch-1: old/1, old/3 ran or was launched again since, and is left out.\n" in result.stdout
+    assert "launch-2: submitting old/2 to SLURM:\n" in result.stdout
+    wait_for_all(slurm, app)
+    assert ran(app) == {"old-1": 1, "new-2": 1}
+    assert resume(app, "old").stdout.endswith("Nothing to resume: all runs of 3 launches are submitted.\n")
+
+
+@pytest.mark.once
 def test_resume_during_two_launches(slurm: Cluster) -> None:
     """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
     app = install(slurm.app("resume-early"))
