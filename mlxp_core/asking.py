@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from mlxp_core import console
 from mlxp_core.errors import MlxpError, SchedulerUnavailableError
 from mlxp_core.job_state import JobState
 from mlxp_core.launch_records import LaunchRecord
@@ -53,9 +54,11 @@ class Schedulers:
             self.notes.append(f"{scheduler.title} cannot be asked: its runs are shown as their directories say.")
             return None
         found: dict[str, JobState] = {}
+        waiting = f"Waiting for {scheduler.title} to answer, for {scheduler.answer_timeout_s:g} s at most ..."
         try:
-            for start in range(0, len(job_ids), _ASKED_AT_ONCE):
-                found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
+            with console.told_when_slow(waiting):
+                for start in range(0, len(job_ids), _ASKED_AT_ONCE):
+                    found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
         except SchedulerUnavailableError as error:
             self.silent.add(name)
             self.notes.append(f"{error}\nIts runs are shown as their directories say.")

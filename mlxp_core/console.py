@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,18 @@ def say(text: str, stream: TextIO | None = None) -> None:
             print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the program
+
+
+@contextmanager
+def told_when_slow(text: str) -> Iterator[None]:
+    """Say on stderr what is waited for, when that takes more than two seconds."""
+    timer = threading.Timer(2, lambda: say(text, sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def plural(things: Sized, noun: str) -> str:
