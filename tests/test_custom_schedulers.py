@@ -138,6 +138,25 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
+def test_the_command_with_a_class_of_the_users(slurm: Cluster) -> None:
+    app = install(slurm.app("custom-command").write_probe(), PBS + MORE)
+    mlxp = str(Path(app.python).with_name("mlxp"))
+    job_id = JOB_ID.replace("$SLURM_JOB_ID", '$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID')
+    app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, job_id, "x=1,2", "action=sleep60")
+    slurm.wait_for_runs(app, 2)
+    assert re.findall(r"RUNNING +ArrayPBS +\d+_\d ", app.call(mlxp, "ls").stdout)
+    for _ in "12":
+        cancelled = app.call(mlxp, "cancel", "-y", "1-2")
+        assert cancelled.status == 0, cancelled.text
+        slurm.wait_for(lambda: app.call(mlxp, "ls").stdout.count(" CANCELLED ") == 2)
+        submitted = app.call(mlxp, "resubmit", "-y", "1-2")
+        assert "Submitting logs/1-2 to PBS:\n" in submitted.stdout, submitted.text
+        slurm.wait_for(lambda: app.call(mlxp, "ls").stdout.count(" RUNNING ") == 2)
+    assert len(slurm.job_ids(app)) == 6
+    slurm.cancel(slurm.job_ids(app))
+
+
+@pytest.mark.once
 def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
     app = install(slurm.app("custom-refused").write_probe(), PBS.replace('[f"exec', '[1 / 0, f"exec'))
     for options, message in (
