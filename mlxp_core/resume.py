@@ -93,10 +93,10 @@ def _resume(launch: Launch) -> int:
             elif job_ids:
                 launch.note(place, job_ids)
         missing = launch.missing
-        taken = _launched_again(launch, missing)
+        free, taken = _parted(launch, missing)
         if taken:
-            console.say(f"{launch.label}: {labels(taken)} ran or was launched again since, and is left out.")
-            return _submit_apart(launch, [run for run in missing if run not in taken])
+            console.say(f"{launch.label}: leaving out {labels(taken)}, used by another launch or run since.")
+            return _submit_apart(launch, free)
         if missing:
             console.say(f"{launch.label}: submitting {labels(missing)} to {launch.scheduler.title}:")
             for place, request in enumerate(launch.requests):
@@ -106,18 +106,16 @@ def _resume(launch: Launch) -> int:
         return len(missing)
 
 
-def _launched_again(launch: Launch, runs: Sequence[Run]) -> list[Run]:
-    """Those of a launch's runs without a job whose directories something later took: they would run twice."""
-    if not runs:
-        return []
+def _parted(launch: Launch, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Of a launch's runs without a job those that are free, and those whose directories something later took."""
+    free: list[Run] = []
+    taken: list[Run] = []
     paths = [run.directory.path for run in runs]
-    found = zip(runs, RunReader(paths[0].parent).read_some(paths), strict=True)
-    return [
-        run
-        for run, recorded in found
-        if recorded.launch is not None
-        and not (recorded.is_unsubmitted and recorded.launch.directory.samefile(launch.directory))
-    ]
+    for run, found in zip(runs, RunReader(paths[0].parent).read_some(paths) if paths else [], strict=True):
+        last = found.launch
+        is_free = last is None or (found.is_unsubmitted and last.directory.samefile(launch.directory))
+        (free if is_free else taken).append(run)
+    return free, taken
 
 
 def _submit_apart(launch: Launch, runs: Sequence[Run]) -> int:

@@ -269,7 +269,7 @@ def test_directories_taken_since(slurm: Cluster) -> None:
     slurm.sweep(app, *place, f"{forced}=3", "name=new", "x=2")
     result = resume(app, "old")
     assert result.status == 0, result.text
-    assert "launch-1: old/1, old/3 ran or was launched again since, and is left out.\n" in result.stdout
+    assert "launch-1: leaving out old/1, old/3, used by another launch or run since.\n" in result.stdout
     assert "launch-2: submitting old/2 to SLURM:\n" in result.stdout
     wait_for_all(slurm, app)
     assert ran(app) == {"old-1": 1, "new-2": 1}
