@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SILENT = 1_000
 # Runs that are named one by one
 NAMED = 20
+# What was said of slow things
+_TOLD: set[str] = set()
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -33,8 +35,14 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 @contextmanager
 def told_when_slow(text: str) -> Iterator[None]:
-    """Say on stderr what is waited for, when that takes more than two seconds."""
-    timer = threading.Timer(2, lambda: say(text, sys.stderr))
+    """Say on stderr what is waited for, when that takes more than two seconds; the same text once in a process."""
+
+    def tell() -> None:
+        if text not in _TOLD:
+            _TOLD.add(text)
+            say(text, sys.stderr)
+
+    timer = threading.Timer(2, tell)
     timer.daemon = True
     timer.start()
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.job_state import JobState
-from mlxp_core.launch_records import JOB_STATES, Learned
+from mlxp_core.launch_records import JOB_STATES, Learned, append_entries
 from mlxp_core.run_info import now
 from mlxp_core.runs import RecordedRun, seconds
 
@@ -25,16 +24,13 @@ def remembered(run: RecordedRun) -> Learned | None:
 
 def remember(seen: Sequence[tuple[RecordedRun, JobState]]) -> None:
     """Write down how jobs ended, where that is new; the record of another user's sweep is left as it is."""
-    of_sweeps: dict[Path, list[str]] = {}
+    of_sweeps: dict[Path, list[dict[str, str]]] = {}
     for run, state in seen:
         known = remembered(run)
         if run.submission is not None and run.first_job_id and (known is None or known.state != state.name):
             entry = {"run": run.recorded_as, "job_id": run.first_job_id, "state": state.name, "reason": state.reason}
-            of_sweeps.setdefault(run.submission.sweep, []).append(json.dumps(entry | {"at": now()}))
-    for sweep, lines in of_sweeps.items():
+            of_sweeps.setdefault(run.submission.sweep, []).append(entry | {"at": now()})
+    for sweep, entries in of_sweeps.items():
         with suppress(OSError):
-            if sweep.stat().st_uid != os.getuid():
-                continue
-            with (sweep / JOB_STATES).open("ab", buffering=0) as file:
-                # In one piece, so that two processes do not mix their lines
-                file.write("".join(f"{line}\n" for line in lines).encode())
+            if sweep.stat().st_uid == os.getuid():
+                append_entries(sweep / JOB_STATES, entries)

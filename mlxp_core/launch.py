@@ -11,11 +11,11 @@ launch-1/           in the sweep's directory
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mlxp_core import console
@@ -29,11 +29,11 @@ from mlxp_core.errors import (
     SubmissionError,
     SubmissionUnknownError,
 )
-from mlxp_core.launch_records import RECORD as RECORD
+from mlxp_core.launch_records import RECORD, append_entries
 from mlxp_core.locks import locked
 from mlxp_core.plan import Plan, Run, label, labels
 from mlxp_core.requests import Request, requests_of, write_request
-from mlxp_core.run_directory import cannot_write, read_if_there
+from mlxp_core.run_directory import cannot_write
 from mlxp_core.run_files import RunFiles
 from mlxp_core.run_info import now
 from mlxp_core.schedulers.base import Scheduler
@@ -58,6 +58,13 @@ class Launch:
         self.requests = requests_of(plan, scheduler.options, directory)
         self.job_ids: dict[int, list[str]] = {}
         self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
+
+    def start(self, words: str, *, after: Sequence[str] = ()) -> None:
+        """Write a launch that is new, say something, and submit it; raises what `write` and `submit` raise."""
+        with self.starting() as lock:
+            self.write()
+            console.say(words)
+            self.submit(lock, after=after)
 
     def write(self) -> None:
         """Write all that is submitted; the plan comes first.
@@ -135,7 +142,7 @@ class Launch:
                     retry_min=options.submit_retry_min,
                     keep_open=[lock],
                     after=after,
-                    note=lambda job_ids, place=place: self.note(place, job_ids),  # type: ignore[misc]
+                    note=partial(self.note, place),
                 )
                 after = self.job_ids[place] if options.array_parallelism else after
                 if in_full:
@@ -154,15 +161,12 @@ class Launch:
         self.job_ids[place] = job_ids
         request, record = self.requests[place], self.directory.parent / RECORD
         common = {"scheduler": type(self.scheduler).__name__, "at": now(), "launch": self.directory.name}
-        lines = (
+        entries = (
             {"run": str(run.directory.path), "job_id": request.job_id(job_ids, index), **common}
             for index, run in enumerate(request.runs)
         )
         try:
-            # A crash may have cut the last line off: a new one must not continue it
-            text = "\n" if (read_if_there(record) or b"\n")[-1:] != b"\n" else ""
-            with record.open("a", encoding="utf-8") as file:
-                file.write(text + "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            append_entries(record, entries)
         except OSError as error:
             raise RunDirectoryError(
                 f"{labels(request.runs)} is submitted as job {job_ids[0]}, but {cannot_write(record, error)}"

@@ -1,4 +1,6 @@
-"""What launches wrote down of their runs, read for those who look at the runs: leniently, and no more than that."""
+"""What launches write down of their runs, a line each; and all that they wrote, read for those who look at the runs:
+leniently, and no more than that.
+"""
 
 from __future__ import annotations
 
@@ -123,12 +125,12 @@ def read_records(sweep_dirs: Iterable[Path]) -> Records:
     submissions: dict[str, Submission] = {}
     learned: dict[str, Learned] = {}
     for sweep in sweeps:
-        for entry in _lines(sweep / RECORD, "run", "job_id", "scheduler", "at"):
+        for entry in read_entries(sweep / RECORD, "run", "job_id", "scheduler", "at"):
             known = submissions.get(entry["run"])
             found = Submission(entry["job_id"], entry["scheduler"], entry["at"], sweep, str(entry.get("launch", "")))
             if known is None or known.is_before(found):
                 submissions[entry["run"]] = found
-        for entry in _lines(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
+        for entry in read_entries(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
             learned[entry["run"]] = Learned(entry["job_id"], entry["state"], entry["reason"], entry["at"])
     return Records(launches, submissions, learned)
 
@@ -144,6 +146,21 @@ def import_paths(main_file: str | None, cwd: str, environment: Mapping[str, str]
     searched = environment.get("PYTHONPATH", "").split(os.pathsep)
     beside = [os.path.dirname(main_file)] if main_file else []
     return [*beside, *(os.path.join(cwd, path) for path in searched if path), cwd]
+
+
+def append_entries(file: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Add entries to a record, a line each, in one piece, so that two processes do not mix theirs.
+
+    Raises:
+        OSError: not all could be written.
+    """
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    with file.open("ab+") as record:
+        # A crash may have cut the last line off: a new one must not continue it
+        if record.tell():
+            record.seek(-1, os.SEEK_END)
+            lines = lines if record.read() == b"\n" else f"\n{lines}"
+        record.write(lines.encode())
 
 
 def _modified(file: Path) -> float:
@@ -165,8 +182,8 @@ def _read_plan(file: Path) -> LaunchRecord | None:
         return None
 
 
-def _lines(file: Path, *keys: str) -> Iterator[dict[str, str]]:
-    """The entries of a file with a line for each; those that a crash cut off are left out."""
+def read_entries(file: Path, *keys: str) -> Iterator[dict[str, str]]:
+    """The entries of a record with a line for each, which have these keys; those that a crash cut off are left out."""
     try:
         text = file.read_bytes()
     except OSError:

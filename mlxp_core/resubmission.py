@@ -118,10 +118,7 @@ def _launch(sweep_dir: Path, plan: Plan) -> int:
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
         launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
-        with launch.starting() as lock:
-            launch.write()
-            console.say(f"Submitting {labels(plan.runs)} to {scheduler.title}:")
-            launch.submit(lock)
+        launch.start(f"Submitting {labels(plan.runs)} to {scheduler.title}:")
     return len(plan.runs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,8 +10,8 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.errors import RunDirectoryError, SchedulerUnavailableError
 from mlxp_core.interrupts import all_signals_interrupt
-from mlxp_core.launch import RECORD, Launch, make_directory
-from mlxp_core.launch_records import import_paths
+from mlxp_core.launch import Launch, make_directory
+from mlxp_core.launch_records import RECORD, import_paths, read_entries
 from mlxp_core.options import read_options
 from mlxp_core.plan import Plan, Run, labels
 from mlxp_core.requests import Request
@@ -85,7 +84,8 @@ def scheduler_of(plan: Plan) -> Scheduler:
 
 def _resume(launch: Launch) -> int:
     with launch.locked() as lock, mistakes_named(type(launch.scheduler)):
-        recorded = _recorded(launch.directory.parent / RECORD)
+        entries = read_entries(launch.directory.parent / RECORD, "run", "job_id")
+        recorded = {(entry["run"], entry["job_id"]) for entry in entries}
         for place, request in enumerate(launch.requests):
             job_ids = _job_ids(launch.scheduler, request)
             if job_ids and (str(request.runs[-1].directory.path), job_ids[-1]) in recorded:
@@ -123,10 +123,9 @@ def _submit_apart(launch: Launch, runs: Sequence[Run]) -> int:
     if runs:
         plan = replace(launch.plan, runs=runs)
         apart = Launch(make_directory(launch.directory.parent, 1), plan, launch.scheduler)
-        with apart.starting() as lock:
-            apart.write()
-            console.say(f"{apart.label}: submitting {labels(runs)} to {launch.scheduler.title}:")
-            apart.submit(lock)
+        is_limited = launch.scheduler.options.array_parallelism and launch.job_ids
+        before = launch.job_ids[max(launch.job_ids)] if is_limited else ()
+        apart.start(f"{apart.label}: submitting {labels(runs)} to {launch.scheduler.title}:", after=before)
     return len(runs)
 
 
@@ -152,16 +151,3 @@ def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
             f"{cannot_look(scheduler, request)}"
         )
     return []
-
-
-def _recorded(record: Path) -> set[tuple[str, str]]:
-    """The runs and jobs in a sweep's own record; a last line that is not whole is left out."""
-    found = set()
-    if record.exists():
-        for line in record.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-                found.add((entry["run"], entry["job_id"]))
-            except ValueError:
-                continue
-    return found

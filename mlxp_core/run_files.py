@@ -71,13 +71,14 @@ class RunFiles:
     def take_back(self, runs: Sequence[Run]) -> None:
         """Leave the directories of runs that are not launched as they were."""
         for directory in [run.directory for run in runs]:
-            for file in _files(directory):
-                old = self._replaced.get(file)
+            for file in self._replaced.keys() & _files(directory):
+                old = self._replaced[file]
                 with suppress(OSError):
-                    if old is not None:
-                        file.write_bytes(old)
-                    elif file in self._replaced:
+                    if old is None:
                         file.unlink()
+                    else:
+                        file.write_bytes(old)
+                del self._replaced[file]  # once: then the directory may be another launch's
             remove_if_empty(directory)
 
 

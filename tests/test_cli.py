@@ -320,7 +320,7 @@ def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
     result = app.call(MLXP, "ls", "--columns", "run,status,job")
     assert [line.split() for line in result.stdout.splitlines()[-2:]] == [["1", "RUNNING", "1"], ["2", "STARTING", "2"]]
     assert "Silent cannot be asked" in result.stderr
-    slow = CUSTOM.replace("[]", '["sleep", "2.5"]') + "\n    def parse_states(self, output):\n        return []\n"
+    slow = CUSTOM.replace("[]", '["sleep", "2.5"]') + "\n    def parse_states(self, output):\n        return {}\n"
     app.write("custom_scheduler.py", slow)
     result = app.call(MLXP, "ls")
     assert "Waiting for Silent to answer, for 60 s at most ...\n" in result.stderr

@@ -57,7 +57,7 @@ LAYERS = [
     {"mlxp_core.schedulers"},
     {"mlxp_core.schedulers.loading"},
     {"mlxp_core.schedulers.slurm", "mlxp_core.schedulers.oar", "mlxp_core.schedulers.local"},
-    {"mlxp_core.schedulers.base"},
+    {"mlxp_core.schedulers.base", "mlxp_core.schedulers.sbatch_words"},
     {"mlxp_core.schedulers.batch_system"},
     {"mlxp_core.schedulers.mistakes"},
     {"mlxp_core.array_script"},

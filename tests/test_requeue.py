@@ -110,8 +110,7 @@ def sweeps(slurm: Cluster, oar: Cluster) -> Iterator[dict[str, Sweep]]:
 
 def start_at_once(sweeps: list[Sweep], slurm: Cluster) -> None:
     """SLURM lets a requeued job wait for two minutes: not here. What its runs' records say meanwhile is true."""
-    for sweep in sweeps:
-        slurm.wait_for(lambda sweep=sweep: len(slurm.job_ids(sweep.app)) == sweep.runs)  # type: ignore[misc]
+    slurm.wait_for(lambda: all(len(slurm.job_ids(sweep.app)) == sweep.runs for sweep in sweeps))
     runs = [(job, sweep, number) for sweep in sweeps for number, job in enumerate(slurm.job_ids(sweep.app), start=1)]
     since: dict[str, float] = {}
     told = False

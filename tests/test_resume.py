@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -281,9 +282,12 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
     """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
     app = install(slurm.app("resume-early"))
     launches = [start_sweep(app, name, 60) for name in ("a", "b")]
+
+    def is_planned(launch: int) -> bool:
+        return any(app.directory.glob(f"logs/sweeps/*_{launch}/launch-1/plan.json"))
+
     for process in launches:  # they stand still until they are waited for
-        plan = f"logs/sweeps/*_{process.pid}/launch-1/plan.json"
-        slurm.wait_for(lambda plan=plan: any(app.directory.glob(plan)))  # type: ignore[misc]
+        slurm.wait_for(partial(is_planned, process.pid))
         os.killpg(process.pid, signal.SIGSTOP)
     resuming = app.start(str(Path(app.python).with_name("mlxp")), "resume", "logs")
     assert resuming.stdout is not None

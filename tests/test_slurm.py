@@ -186,6 +186,32 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
     assert len(app.runs()) == len(job_ids)
 
 
+# The probe, interrupted when its launcher says something
+INTERRUPTED = """
+from mlxp_core import console
+
+def say(text, stream=None):
+    print(text, flush=True)
+    if text.startswith("WORD"):
+        raise KeyboardInterrupt
+
+console.say, console.SILENT = say, 0
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("word", ["Preparing", "Submitting"])
+def test_interrupted_between(slurm: Cluster, word: str) -> None:
+    """Just before what is to be submitted is written, and just before it is submitted."""
+    app = slurm.app("slurm-interrupted-between").write_probe()
+    app.write("main.py", INTERRUPTED.replace("WORD", word) + PROBE)
+    result = app.run("-m", "x=1,2", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    assert f"{word} 2 runs" in result.stdout
+    assert "Interrupted. Nothing was submitted.\n" in result.stderr
+    assert [path.name for path in app.directory.glob("logs/*") if path.name.isdecimal()] == []
+    assert list(app.directory.glob("logs/sweeps/*/launch-*")) == []
+
+
 @pytest.mark.once
 def test_interrupted_preparation(slurm: Cluster) -> None:
     app = slurm.app("slurm-interrupted-early").write_probe()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
 
     from mlxp_core.run_watch import Change, Look, Watch
 
@@ -96,12 +96,12 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     shown = rows[: max(3, height - _FRAME)]
     now = time.time()
     table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
-    parts: list[object] = [bar, Text(_counts(look)), table]
+    parts: list[RenderableType] = [bar, Text(_counts(look)), table]
     if len(shown) < len(rows):
         parts.append(Text(f"and {len(rows) - len(shown)} more: mlxp ls"))
     parts += [Text(_line(change), "dim") for change in changes]
     parts += [Text(note, "yellow") for note in look.notes]
-    return Group(*parts)  # type: ignore[arg-type]
+    return Group(*parts)
 
 
 def _line(change: Change) -> str:

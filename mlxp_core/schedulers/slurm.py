@@ -16,6 +16,7 @@ from mlxp_core.job_state import JobState
 from mlxp_core.options import SLURMOptions, lines_of
 from mlxp_core.requeue import Requeue
 from mlxp_core.schedulers.base import Scheduler, last_bytes
+from mlxp_core.schedulers.sbatch_words import directive, file_pattern, memory
 
 # Options of ours that sbatch calls otherwise; the others have its names.
 _SBATCH_NAMES = {"timeout_min": "time", "tasks_per_node": "ntasks-per-node"}
@@ -28,8 +29,6 @@ _VARIABLES = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _LONGEST_NAME = 1024
 # The default of MaxArraySize, less one
 _USUAL_ARRAY_SIZE = 1000
-# What needs no quotes in a directive
-_PLAIN = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
 
 
 class SLURMScheduler(Scheduler):
@@ -57,14 +56,14 @@ class SLURMScheduler(Scheduler):
 
     def directives(self, job: Job) -> list[str]:
         name = job.name or last_bytes(job.default_name, _LONGEST_NAME)
-        return self._directives(name, _file_pattern(str(job.run.stdout)), _file_pattern(str(job.run.stderr)))
+        return self._directives(name, file_pattern(str(job.run.stdout)), file_pattern(str(job.run.stderr)))
 
     def array_directives(self, array: Array) -> list[str]:
         name = array.name or last_bytes(array.default_name, _LONGEST_NAME)
-        # In the task's directory, also what SLURM says of it; a path with a backslash can hold no %a (_file_pattern).
+        # In the task's directory, also what SLURM says of it; a path with a backslash can hold no %a (file_pattern).
         place = str(array.directory)
         stdout, stderr = ("/dev/null",) * 2 if "\\" in place else (
-            f"{_file_pattern(place)}/%a/{file}" for file in ("log.stdout", "log.stderr")
+            f"{file_pattern(place)}/%a/{file}" for file in ("log.stdout", "log.stderr")
         )  # fmt: skip
         limit = f"%{array.parallel_tasks}" if array.parallel_tasks else ""
         return [*self._directives(name, stdout, stderr), f"--array=0-{array.tasks - 1}{limit}"]
@@ -85,14 +84,14 @@ class SLURMScheduler(Scheduler):
         }
         for name in _SBATCH_OPTIONS:
             values[_SBATCH_NAMES.get(name, name.replace("_", "-"))] = getattr(options, name)
-        values["mem"] = _memory(options.mem_gb)
+        values["mem"] = memory(options.mem_gb)
         if options.max_requeues:
             values["requeue"] = True
             # To the script's shell alone, and from there to the application
             values["signal"] = f"B:{options.requeue_signal}@{options.requeue_signal_s}"
         for name, value in options.additional_parameters.items():
             values[name.replace("_", "-")] = value
-        return [_directive(name, value) for name, value in values.items() if value is not None and value is not False]
+        return [directive(name, value) for name, value in values.items() if value is not None and value is not False]
 
     def requeue(self) -> Requeue:
         # The number of an array's last task is that of the array, and would start them all again: not SLURM_JOB_ID.
@@ -225,28 +224,3 @@ def _task_ids(base: Sequence[str], tasks: int | None) -> list[str]:
 def _bases(job_ids: Iterable[str]) -> list[str]:
     """The ids of jobs and whole arrays, each once."""
     return list(dict.fromkeys(job_id.partition("_")[0] for job_id in job_ids))
-
-
-def _directive(name: str, value: Any) -> str:
-    if value is True:
-        return f"--{name}"
-    text = str(value)
-    if _PLAIN.fullmatch(text):
-        return f"--{name}={text}"
-    # sbatch reads a quoted word as a shell would, but expands nothing in it
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'--{name}="{escaped}"'
-
-
-def _memory(gigabytes: float | None) -> str | None:
-    """In whole units, because sbatch takes no fractions; and never 0, which would ask for all the memory."""
-    if gigabytes is None:
-        return None
-    if gigabytes == int(gigabytes):
-        return f"{int(gigabytes)}G"
-    return f"{max(1, round(gigabytes * 1024))}M"
-
-
-def _file_pattern(path: str) -> str:
-    """A path with nothing in it that sbatch would replace (`%j`); a backslash switches the replacing off."""
-    return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")
