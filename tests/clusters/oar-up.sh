@@ -101,11 +101,12 @@ pg_isready -q -h 127.0.0.1 -p "$DB_PORT" || die "PostgreSQL does not answer on p
 # unset_conf KEY: comment it out.
 set_conf() {
     if grep -qE "^[#[:space:]]*$1=" "$CONF"; then
+        cp -p "$CONF" "$CONF.new"     # owner and mode
         # only the first of them; a later active one would win otherwise
         awk -v k="$1" -v v="$2" '
             $0 ~ "^[# \t]*" k "=" { if (!done) { print k "=\"" v "\""; done = 1 } else if ($0 ~ /^[# \t]*#/) print; next }
             { print }' "$CONF" > "$CONF.new"
-        cat "$CONF.new" > "$CONF"; rm -f "$CONF.new"     # keeps owner and mode
+        mv "$CONF.new" "$CONF"     # whole at any moment: a job that starts meanwhile reads it
     else
         printf '%s="%s"\n' "$1" "$2" >> "$CONF"
     fi
