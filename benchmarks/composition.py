@@ -18,7 +18,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from mlxp_core.composition import SweepConfigLoader
+from mlxp_core.sweeps.composition import SweepConfigLoader
 
 EXAMPLE = Path(__file__).parent.parent / "example_app" / "configs"
 JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's own time for a job does not depend on how many there are

@@ -18,9 +18,10 @@ from statistics import median
 
 import yaml
 
-from mlxp_core.launch_records import RECORD
-from mlxp_core.run_directory import RunDirectory, write_whole
-from mlxp_core.run_info import ended, new_info, started, write_info
+from mlxp_core.files import write_whole
+from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.info import ended, new_info, started, write_info
+from mlxp_core.runs.journal import RECORD
 
 RUNS = 10_000
 # of an array each

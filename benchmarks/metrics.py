@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import quantiles
 
-from mlxp_core.metrics import start_metrics, stop_metrics
+from mlxp_core.metrics.handler import start_metrics, stop_metrics
 
 ROUNDS, CALLS = 300, 100
 Record = dict[str, float]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from mlxp_core.run_directory import allocate_run
+from mlxp_core.runs.directory import allocate_run
 
 STEPS = (0, 1_000, 5_000, 20_000)
 SAMPLES = 500

@@ -34,7 +34,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 @contextmanager
-def told_when_slow(text: str) -> Iterator[None]:
+def notify_if_slow(text: str) -> Iterator[None]:
     """Say on stderr what is waited for, when that takes more than two seconds; the same text once in a process."""
 
     def tell() -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 # What a terminal sends to all programs in it
 TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
-ALL_SIGNALS = {*TERMINAL_SIGNALS, signal.SIGTERM}
+STOP_SIGNALS = {*TERMINAL_SIGNALS, signal.SIGTERM}
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def interrupts_blocked(numbers: set[signal.Signals]) -> Iterator[None]:
 
 
 @contextmanager
-def all_signals_interrupt() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """Make SIGTERM, and the SIGHUP of a lost terminal, interrupt as Ctrl-C does; what is ignored (nohup) stays so.
 
     In another thread than the main one signals cannot be caught, and nothing changes.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlxp_core import console
-from mlxp_core.run_directory import cannot_write
+from mlxp_core.files import cannot_write
 
 
 @contextmanager

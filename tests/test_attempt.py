@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from mlxp_core.config.options import BatchOptions, OAROptions
 from mlxp_core.errors import OptionError
-from mlxp_core.job_script import Job
-from mlxp_core.options import BatchOptions, OAROptions
-from mlxp_core.run_info import now
+from mlxp_core.jobs.script import Job
+from mlxp_core.runs.info import now
 from mlxp_core.schedulers import OARScheduler, Scheduler
 from tests.programs import App
 
@@ -36,7 +36,7 @@ class Run:
         words = ["--signal", "USR2", "--seconds", "1", "--requeues", "1", *options]
         place = ["--directory", str(directory), "--info", str(self.info), "--start", "0"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlxp_core.attempt", *words, *place, "--", "sh", "-c", line],
+            [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place, "--", "sh", "-c", line],
             start_new_session=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,7 +145,7 @@ def test_runs_that_share_a_job(tmp_path: Path) -> None:
         (tmp_path / str(place) / "info.yaml").write_text(yaml.dump({"status": status, "start_time": now()}))
     words = ["--signal", "USR2", "--seconds", "9", "--requeues", "1", "--job", "7", "--command", "touch"]
     place_words = ["--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "1"]
-    argv = [sys.executable, "-m", "mlxp_core.attempt", *words, *place_words]
+    argv = [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place_words]
     assert subprocess.run(argv, cwd=tmp_path).returncode == 1
     records = [yaml.safe_load((tmp_path / str(place) / "info.yaml").read_text()) for place in range(4)]
     assert [record["status"] for record in records] == ["RUNNING", "COMPLETE", "STARTING", "STARTING"]

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxp_core.block_yaml import _load, _OtherYaml, load_yaml
+from mlxp_core.runs.fast_yaml import _load, _OtherYaml, load_yaml
 
 pytestmark = pytest.mark.once
 

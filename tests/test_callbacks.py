@@ -152,7 +152,7 @@ def test_nothing_of_it_shows_in_git(app: App) -> None:
 
 
 def test_a_record_is_read_back(tmp_path: Path) -> None:
-    from mlxp_core.run_info import read_info, write_info
+    from mlxp_core.runs.info import read_info, write_info
 
     path = tmp_path / "new" / "info.yaml"
     assert read_info(path) == {}

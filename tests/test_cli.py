@@ -21,8 +21,8 @@ import pexpect
 import pytest
 import yaml
 
-from mlxp_core import runs as runs_module
-from mlxp_core.runs import RunReader
+from mlxp_core.runs import reader as runs_module
+from mlxp_core.runs.reader import RunReader
 from tests.programs import App, info
 
 pytestmark = pytest.mark.once
@@ -192,7 +192,8 @@ def test_another_users_runs(tmp_path: Path) -> None:
 LS_AS_NOBODY = """
 import os, sys
 from mlxp_core.cli import main
-from mlxp_core import run_listing, run_states, processes
+from mlxp_core.results import listing
+from mlxp_core.status import local_processes, resolver
 import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]

@@ -26,10 +26,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.base import Node
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from mlxp_core import composition
-from mlxp_core.composition import JobPaths, SweepConfigLoader
+from mlxp_core.config.override_grammar import override
 from mlxp_core.errors import OptionError
-from mlxp_core.overrides import override
+from mlxp_core.sweeps import composition
+from mlxp_core.sweeps.composition import JobPaths, SweepConfigLoader
 
 
 class Kind(Enum):

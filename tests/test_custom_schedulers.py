@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from mlxp_core.app_command import AppCommand
+from mlxp_core.config.options import BatchOptions
 from mlxp_core.errors import AnswerUnreadableError, OptionError
-from mlxp_core.options import BatchOptions
-from mlxp_core.plan import Plan
-from mlxp_core.resume import scheduler_of
+from mlxp_core.jobs.app_command import AppCommand
+from mlxp_core.launch.plan import Plan
+from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_scheduler
-from mlxp_core.schedulers.mistakes import mistakes_named
+from mlxp_core.schedulers.class_errors import class_errors_reported
 from tests.clusters import REPOSITORY, Cluster
 from tests.programs import App, Result, info
 from tests.test_job_script import a_job
@@ -88,7 +88,7 @@ def test_pbs_runs_the_example(slurm: Cluster, tmp_path: Path) -> None:
 MORE = """
 
 class ArrayPBS(PBSScheduler):
-    array_index = '"$SLURM_ARRAY_TASK_ID"'
+    task_id_expression = '"$SLURM_ARRAY_TASK_ID"'
     cancel_command = "scancel"
 
     def array_directives(self, array):
@@ -292,8 +292,8 @@ def test_names() -> None:
             r"has directives, which must be a method directives\(self, job: ",
         ),
         (
-            lambda text: text + "    array_index = '$N'\n",
-            "lacks the method array_directives, which goes with array_index",
+            lambda text: text + "    task_id_expression = '$N'\n",
+            "lacks the method array_directives, which goes with task_id_expression",
         ),
         (
             lambda text: text + "    def states_command(self, ids): ...\n",
@@ -341,7 +341,7 @@ def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.Monke
     for title, scheduler in zip(("one", "two"), schedulers, strict=True):
         assert scheduler.title == title
         message = rf"failed in setup_lines \({tmp_path}/{title}/pbs.py, line \d+\): ZeroDivisionError"
-        with pytest.raises(OptionError, match=message), mistakes_named(type(scheduler)):
+        with pytest.raises(OptionError, match=message), class_errors_reported(type(scheduler)):
             scheduler.script(a_job())
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mlxp_core.app_command import AppCommand
+from mlxp_core.config.options import LocalOptions, OAROptions, SLURMOptions
 from mlxp_core.errors import OptionError
-from mlxp_core.job_script import Job
-from mlxp_core.options import LocalOptions, OAROptions, SLURMOptions
-from mlxp_core.run_directory import RunDirectory
+from mlxp_core.jobs.app_command import AppCommand
+from mlxp_core.jobs.script import Job
+from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.local import LocalScheduler
 

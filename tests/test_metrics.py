@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 import yaml
 
-from mlxp_core.metrics import start_metrics, stop_metrics
-from mlxp_core.scalars import Scalar, encode
+from mlxp_core.metrics.handler import start_metrics, stop_metrics
+from mlxp_core.metrics.scalars import Scalar, encode
 from tests.clusters import REPOSITORY, Cluster
 from tests.programs import App, info
 
@@ -386,7 +386,7 @@ def test_threads_and_forks(directory: Path) -> None:
 
 
 def test_many_files_and_one_that_an_editor_replaces(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlxp_core.metrics_file._CHECK_S", 0)
+    monkeypatch.setattr("mlxp_core.metrics.file._CHECK_S", 0)
     for i in range(2):
         for j in range(200):
             metric(f"metrics.layer{j}", {"norm": i})

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlxp_core.errors import OptionError
-from mlxp_core.options import (
+from mlxp_core.config.options import (
     BatchOptions,
     LauncherOptions,
     LocalOptions,
@@ -17,6 +16,7 @@ from mlxp_core.options import (
     lines_of,
     read_options,
 )
+from mlxp_core.errors import OptionError
 
 
 def test_names_of_hydra_submitit_launcher() -> None:

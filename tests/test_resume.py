@@ -87,7 +87,7 @@ def each(action):
 
 
 def resume_each():
-    import mlxp_core.resume, mlxp_core.schedulers, tenacity
+    import mlxp_core.launch.resume, mlxp_core.schedulers, tenacity
     from mlxp_core.cli import cli
 
     each(lambda name: cli(["resume", name]))
@@ -101,7 +101,7 @@ if __name__ == "__main__":
         sys.exit()
 
     import hydra
-    import hydra_plugins.mlxp.launchers, mlxp_core.batch_sweep, tenacity
+    import hydra_plugins.mlxp.launchers, mlxp_core.sweeps.batch, tenacity
 
     @hydra.main(version_base=None, config_path="conf", config_name="config")
     def main(config):

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from mlxp_core.errors import RunDirectoryError
-from mlxp_core.run_directory import RunDirectory, allocate_run, check_writable, open_run, write_whole
+from mlxp_core.files import check_writable, write_whole
+from mlxp_core.runs.directory import RunDirectory, allocate_run, open_run
 
 ALLOCATE = """
 import sys
 from pathlib import Path
-from mlxp_core.run_directory import allocate_run
+from mlxp_core.runs.directory import allocate_run
 for _ in range(int(sys.argv[2])):
     print(allocate_run(Path(sys.argv[1])).name)
 """

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mlxp_core.config.settings_file import DEFAULTS, Settings
 from mlxp_core.errors import SettingsError
-from mlxp_core.settings import DEFAULTS, Settings
 from tests.clusters import Cluster
 from tests.programs import App, info
 from tests.projects import COPY, Project

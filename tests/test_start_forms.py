@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlxp_core.app_command import split_interpreter_options
+from mlxp_core.jobs.app_command import split_interpreter_options
 from tests.clusters import Cluster
 from tests.programs import PROBE, App
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from mlxp_core.job_script import shell_word
-from mlxp_core.overrides import key_of, literal, override
+from mlxp_core.config.override_grammar import key_of, literal, override
+from mlxp_core.jobs.script import shell_word
 from tests.clusters import Cluster
 from tests.programs import App, info
 

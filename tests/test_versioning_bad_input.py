@@ -13,7 +13,7 @@ from pwd import getpwnam
 import pytest
 
 from mlxp_core.errors import RunDirectoryError
-from mlxp_core.run_directory import check_writable
+from mlxp_core.files import check_writable
 from tests.programs import App, Result
 from tests.projects import COPY, Project, option, virtual_environment
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from mlxp_core.errors import ConditionError
-from mlxp_core.where import look_up, parse_condition
+from mlxp_core.results.conditions import look_up, parse_condition
 
 pytestmark = pytest.mark.once
 

@@ -4,7 +4,7 @@ Each launcher has a second name (`slurm_base`, ...), from which a project's own 
 hides ours, can start.
 """
 
-from mlxp_core.lazy_schema import store_lazily
+from mlxp_core.config.lazy_schema import store_lazily
 
 _LAUNCHERS = (("slurm", "SLURMConf"), ("oar", "OARConf"), ("local", "LocalConf"), ("mlxp", "MLXPConf"))
 

@@ -50,25 +50,25 @@ class MlxpLauncher(Launcher):
 class SLURMLauncher(MlxpLauncher):
     """hydra/launcher=slurm"""
 
-    sweep_class = "mlxp_core.batch_sweep.slurm_sweep"
+    sweep_class = "mlxp_core.sweeps.batch.slurm_sweep"
 
 
 class OARLauncher(MlxpLauncher):
     """hydra/launcher=oar"""
 
-    sweep_class = "mlxp_core.batch_sweep.oar_sweep"
+    sweep_class = "mlxp_core.sweeps.batch.oar_sweep"
 
 
 class MLXPLauncher(MlxpLauncher):
     """hydra/launcher=mlxp"""
 
-    sweep_class = "mlxp_core.project_sweep.project_sweep"
+    sweep_class = "mlxp_core.sweeps.project.project_sweep"
 
 
 class LocalLauncher(MlxpLauncher):
     """hydra/launcher=local"""
 
-    sweep_class = "mlxp_core.local_sweep.LocalSweep"
+    sweep_class = "mlxp_core.sweeps.local.LocalSweep"
 
 
 @contextmanager

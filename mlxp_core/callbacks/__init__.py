@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
-_MODULES = {"LoggingCallback": "numbering", "JobCallback": "recording", "VersioningCallback": "versioning"}
+_MODULES = {
+    "LoggingCallback": "logging_callback",
+    "JobCallback": "job_callback",
+    "VersioningCallback": "versioning_callback",
+}
 
 __all__ = ["JobCallback", "LoggingCallback", "VersioningCallback"]
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from omegaconf import DictConfig
 
 from mlxp_core.errors import MlxpError
-from mlxp_core.run_directory import RunDirectory
+from mlxp_core.runs.directory import RunDirectory
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 

@@ -41,7 +41,7 @@ def resume(directory: Path) -> None:
 
     Example: mlxp resume logs/sweeps/2026-11-23_03-31-40_13137
     """
-    from mlxp_core.resume import resume as resume_launches
+    from mlxp_core.launch.resume import resume as resume_launches
 
     resume_launches(directory.absolute())
 

@@ -13,7 +13,7 @@ import click
 from mlxp_core.cli.options import confirmed, in_directory, names, yes
 
 if TYPE_CHECKING:
-    from mlxp_core.cancelling import Cancellation, Judged
+    from mlxp_core.actions.cancel import Cancellation, CheckedRun
 
 # More runs than this are counted, and not named one by one
 _NAMED = 20
@@ -34,9 +34,9 @@ def cancel(runs: tuple[str, ...], all_runs: bool, yes: bool, directory: Path) ->
     Examples: mlxp cancel 3-7
               mlxp cancel --all -y
     """
-    from mlxp_core.cancelling import Cancellation
-    from mlxp_core.runs import RunReader
-    from mlxp_core.selection import check_own, select_runs
+    from mlxp_core.actions.cancel import Cancellation
+    from mlxp_core.actions.selection import check_own, select_runs
+    from mlxp_core.runs.reader import RunReader
 
     if bool(runs) == all_runs:
         raise click.UsageError("Name runs, or give --all.")
@@ -78,34 +78,34 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     _say(now)
     for note in cancellation.notes[before:]:
         click.echo(note, err=True)
-    going_on = [run for run, verdict in now if not verdict.is_over]
+    going_on = [run for run, resolved in now if not resolved.is_over]
     if going_on and not problems:
         click.echo(f"{names(going_on)}: not over yet; look again with 'mlxp ls'.", err=True)
     return not going_on and not problems
 
 
-def _say_over(over: Sequence[Judged]) -> None:
+def _say_over(over: Sequence[CheckedRun]) -> None:
     if len(over) > _NAMED:
         click.echo(f"{len(over)} runs were over already: {_counted(over)}.")
         return
-    for run, verdict in over:
-        reason = f" ({verdict.reason})" if verdict.reason else ""
-        click.echo(f"{names([run])} was over already: {verdict.status}{reason}")
+    for run, resolved in over:
+        reason = f" ({resolved.reason})" if resolved.reason else ""
+        click.echo(f"{names([run])} was over already: {resolved.status}{reason}")
 
 
-def _say(runs: Sequence[Judged]) -> None:
+def _say(runs: Sequence[CheckedRun]) -> None:
     from mlxp_core.cli.tables import plain_lines
 
     if len(runs) > _NAMED:
         click.echo(f"  {names([run for run, _ in runs])}: {_counted(runs)}")
         return
     rows = []
-    for run, verdict in runs:
+    for run, resolved in runs:
         job = f"job {run.job_id}" if run.job_id else f"process {run.info.get('process_id')}"
-        rows.append([f"  {names([run])}", verdict.status, job, " ".join(run.overrides)])
+        rows.append([f"  {names([run])}", resolved.status, job, " ".join(run.overrides)])
     for line in plain_lines(rows):
         click.echo(line)
 
 
-def _counted(runs: Sequence[Judged]) -> str:
-    return ", ".join(f"{number} {status}" for status, number in Counter(one.verdict.status for one in runs).items())
+def _counted(runs: Sequence[CheckedRun]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in Counter(one.resolved.status for one in runs).items())

@@ -12,7 +12,7 @@ import click
 from mlxp_core.cli.options import confirmed, names, yes
 
 if TYPE_CHECKING:
-    from mlxp_core.runs import RecordedRun
+    from mlxp_core.runs.reader import RunRecord
 
 
 @click.command()
@@ -41,7 +41,7 @@ def clean(directory: Path, of_runs: bool, status: str | None, yes: bool) -> None
 
 
 def _clean_copies(directory: Path, *, yes: bool) -> int:
-    from mlxp_core.cleaning import delete_copy, find_copies, size
+    from mlxp_core.actions.clean import delete_copy, find_copies, size
     from mlxp_core.cli.tables import print_table
     from mlxp_core.errors import MlxpError
 
@@ -76,37 +76,39 @@ def _clean_copies(directory: Path, *, yes: bool) -> int:
 
 
 def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
-    from mlxp_core.resubmission import held
-    from mlxp_core.run_listing import check_statuses, list_runs
-    from mlxp_core.run_states import RunStates
-    from mlxp_core.selection import check_own
+    from mlxp_core.actions.resubmit import lock_runs
+    from mlxp_core.actions.selection import check_own
+    from mlxp_core.results.listing import check_statuses, list_runs
+    from mlxp_core.status.resolver import StatusResolver
 
     words = {word.strip().upper() for word in status.split(",") if word.strip()}
     rows = list_runs(directory).rows
     check_statuses(words, rows)
-    chosen = [row.run for row in rows if row.verdict.status in words]
+    chosen = [row.run for row in rows if row.resolved.status in words]
     if not chosen:
         click.echo("No run is like that.")
         return 0
     check_own(chosen)
-    with held(chosen) as now:
-        states = RunStates()
-        pairs = list(zip(now, states.verdicts(now), strict=True))
+    with lock_runs(chosen) as now:
+        states = StatusResolver()
+        pairs = list(zip(now, states.resolve(now), strict=True))
         for note in states.notes:
             click.echo(note, err=True)
-        runs: list[RecordedRun] = []
-        for run, verdict in pairs:
+        runs: list[RunRecord] = []
+        for run, resolved in pairs:
             unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
             silent = run.scheduler in states.silent and run.first_job_id is not None
-            if not verdict.is_over or unsubmitted or silent or verdict.status not in words:
-                click.echo(f"{names([run])} is kept: {verdict.status}{f' ({verdict.reason})' * bool(verdict.reason)}.")
+            if not resolved.is_over or unsubmitted or silent or resolved.status not in words:
+                click.echo(
+                    f"{names([run])} is kept: {resolved.status}{f' ({resolved.reason})' * bool(resolved.reason)}."
+                )
             else:
                 runs.append(run)
         return _delete_runs(runs, yes=yes) if runs else 1
 
 
-def _delete_runs(runs: Sequence[RecordedRun], *, yes: bool) -> int:
-    from mlxp_core.cleaning import delete, remove_remains, size
+def _delete_runs(runs: Sequence[RunRecord], *, yes: bool) -> int:
+    from mlxp_core.actions.clean import delete, remove_remains, size
     from mlxp_core.errors import MlxpError
 
     room = _bytes(sum(size(run.directory.path) for run in runs))
@@ -130,7 +132,7 @@ def _delete_runs(runs: Sequence[RecordedRun], *, yes: bool) -> int:
 
 
 def _shown(path: Path) -> str:
-    from mlxp_core.plan import label
+    from mlxp_core.launch.plan import label
 
     return label(path, Path.cwd())
 

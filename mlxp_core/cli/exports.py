@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlxp_core.run_rows import COLUMNS
+from mlxp_core.results.rows import COLUMNS
 
 if TYPE_CHECKING:
-    from mlxp_core.run_rows import Row
+    from mlxp_core.results.rows import Row
 
 
 def print_json(rows: Sequence[Row], names: Sequence[str] | None) -> None:

@@ -12,7 +12,7 @@ import click
 from mlxp_core.cli.options import in_directory
 
 if TYPE_CHECKING:
-    from mlxp_core.runs import RecordedRun
+    from mlxp_core.runs.reader import RunRecord
 
 _LOOK_S = 0.5
 
@@ -30,7 +30,7 @@ def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> 
 
     Example: mlxp log 12 -f
     """
-    from mlxp_core.selection import select_one
+    from mlxp_core.actions.selection import select_one
 
     found = select_one(run, directory)
     file = found.directory.stderr if err else found.directory.stdout
@@ -47,21 +47,23 @@ def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> 
             sys.stdout.buffer.write(block)
 
 
-def _why_not(run: RecordedRun, file: Path) -> str:
-    from mlxp_core.run_states import RunStates
+def _why_not(run: RunRecord, file: Path) -> str:
+    from mlxp_core.status.resolver import StatusResolver
 
-    (verdict,) = RunStates().verdicts([run])
+    (resolved,) = StatusResolver().resolve([run])
     others = sorted(path.name for path in run.directory.path.glob("*.log"))
     hint = f" Its application wrote {', '.join(others)}." if others else ""
-    return f"There is no {file}: the run is {verdict.status}{f' ({verdict.reason})' if verdict.reason else ''}.{hint}"
+    return (
+        f"There is no {file}: the run is {resolved.status}{f' ({resolved.reason})' if resolved.reason else ''}.{hint}"
+    )
 
 
-def _follow(run: RecordedRun, file: Path, interval: float) -> int:
+def _follow(run: RunRecord, file: Path, interval: float) -> int:
     """Print what comes until the run is over; return the exit status."""
-    from mlxp_core.run_states import RunStates
-    from mlxp_core.runs import RunReader
+    from mlxp_core.runs.reader import RunReader
+    from mlxp_core.status.resolver import StatusResolver
 
-    reader, states = RunReader(run.directory.path.parent), RunStates()
+    reader, states = RunReader(run.directory.path.parent), StatusResolver()
     stdout = sys.stdout.buffer
     place, record, asked_at = 0, None, float("-inf")
     told: list[str] = []
@@ -69,7 +71,7 @@ def _follow(run: RecordedRun, file: Path, interval: float) -> int:
         (run,) = reader.read_some([run.directory.path])
         if time.monotonic() - asked_at >= interval or run.info != record:
             # Its record changes when it starts and ends; the scheduler tells of what its record cannot
-            (verdict,) = states.verdicts([run])
+            (resolved,) = states.resolve([run])
             record, asked_at = run.info, time.monotonic()
             for note in states.notes:
                 if note not in told:
@@ -86,7 +88,7 @@ def _follow(run: RecordedRun, file: Path, interval: float) -> int:
                 stdout.flush()
         except FileNotFoundError:
             pass
-        if verdict.is_over:
-            click.echo(f"{run.name} is {verdict.status}{f': {verdict.reason}' if verdict.reason else ''}", err=True)
-            return int(verdict.has_failed)
+        if resolved.is_over:
+            click.echo(f"{run.name} is {resolved.status}{f': {resolved.reason}' if resolved.reason else ''}", err=True)
+            return int(resolved.has_failed)
         time.sleep(_LOOK_S)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from mlxp_core.run_rows import Row
+    from mlxp_core.results.rows import Row
 
 _COLUMNS = ("run", "status", "scheduler", "job", "started", "elapsed", "overrides", "metrics")
 # What a narrow terminal goes without
@@ -49,7 +49,7 @@ def ls(
     """
     import gc
 
-    from mlxp_core.run_listing import choose, list_runs
+    from mlxp_core.results.listing import choose, list_runs
 
     gc.disable()  # a short program makes no garbage to speak of, and looking for it takes a third of the time
     if as_json and as_csv:
@@ -67,7 +67,7 @@ def _print(
     rows: Sequence[Row], names: list[str], shared: Sequence[str], *, columns: str | None, as_json: bool, as_csv: bool
 ) -> None:
     from mlxp_core.cli.tables import print_table, text_of
-    from mlxp_core.run_listing import check_columns
+    from mlxp_core.results.listing import check_columns
 
     check_columns(rows, names)
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mlxp_core.runs import RecordedRun
+    from mlxp_core.runs.reader import RunRecord
 
 in_directory = click.option(
     "-d",
@@ -30,7 +30,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
         WrongUseError: nobody can be asked.
     """
     from mlxp_core.errors import NoAnswerError, WrongUseError
-    from mlxp_core.questions import choose, has_terminal
+    from mlxp_core.prompts import choose, has_terminal
 
     if yes:
         return True
@@ -42,8 +42,8 @@ def confirmed(question: str, *, yes: bool) -> bool:
         return False
 
 
-def names(runs: Sequence[RecordedRun]) -> str:
+def names(runs: Sequence[RunRecord]) -> str:
     """The directories of runs in few words: `logs/5-16, logs/18`."""
-    from mlxp_core.plan import label, spans_of
+    from mlxp_core.launch.plan import label, path_ranges
 
-    return spans_of([run.directory.path for run in runs], lambda path: label(path, Path.cwd()))
+    return path_ranges([run.directory.path for run in runs], lambda path: label(path, Path.cwd()))

@@ -24,11 +24,11 @@ def rerun(run: str, overrides: tuple[str, ...], directory: Path) -> None:
     Examples: mlxp rerun 12
               mlxp rerun 12 hydra/launcher=slurm optimizer.lr=0.01,0.02
     """
+    from mlxp_core.actions.rerun import rerun as rerun_run
+    from mlxp_core.actions.selection import check_own, select_one
     from mlxp_core.commands import become
     from mlxp_core.errors import MlxpError
-    from mlxp_core.rerun import rerun as rerun_run
-    from mlxp_core.selection import check_own, select_one
-    from mlxp_core.sweep_checks import check_outside_runs
+    from mlxp_core.sweeps.checks import check_outside_runs
 
     check_outside_runs()
     found = select_one(run, directory)

@@ -13,8 +13,8 @@ import click
 from mlxp_core.cli.options import confirmed, in_directory, names, yes
 
 if TYPE_CHECKING:
-    from mlxp_core.resubmission import Choice
-    from mlxp_core.runs import RecordedRun
+    from mlxp_core.actions.resubmit import Choice
+    from mlxp_core.runs.reader import RunRecord
 
 
 @click.command()
@@ -35,9 +35,9 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
     Examples: mlxp resubmit 3-7
               mlxp resubmit --failed
     """
-    from mlxp_core.resubmission import choose, held
-    from mlxp_core.selection import check_own
-    from mlxp_core.sweep_checks import check_outside_runs
+    from mlxp_core.actions.resubmit import choose, lock_runs
+    from mlxp_core.actions.selection import check_own
+    from mlxp_core.sweeps.checks import check_outside_runs
 
     if bool(runs) == failed:
         raise click.UsageError("Name runs, or give --failed.")
@@ -47,7 +47,7 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
         click.echo("No run has failed.")
         return
     check_own(found)
-    with held(found) as now:
+    with lock_runs(found) as now:
         choice = choose(now)
         for note in choice.notes:
             click.echo(note, err=True)
@@ -62,24 +62,24 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
     sys.exit(int(not is_well))
 
 
-def _named(runs: Sequence[str], directory: Path) -> list[RecordedRun]:
-    from mlxp_core.selection import select_runs
+def _named(runs: Sequence[str], directory: Path) -> list[RunRecord]:
+    from mlxp_core.actions.selection import select_runs
 
     return select_runs(runs, directory)
 
 
-def _failed(directory: Path) -> list[RecordedRun]:
-    from mlxp_core.run_states import RunStates
-    from mlxp_core.runs import RunReader
+def _failed(directory: Path) -> list[RunRecord]:
+    from mlxp_core.runs.reader import RunReader
+    from mlxp_core.status.resolver import StatusResolver
 
-    runs, states = RunReader(directory).read(), RunStates()
-    pairs = list(zip(runs, states.verdicts(runs), strict=True))
+    runs, states = RunReader(directory).read(), StatusResolver()
+    pairs = list(zip(runs, states.resolve(runs), strict=True))
     for status, why in (("UNKNOWN", "nobody can know any more how they ended"), ("CANCELLED", "somebody wanted it")):
-        left_out = [run for run, verdict in pairs if verdict.status == status]
+        left_out = [run for run, resolved in pairs if resolved.status == status]
         if left_out:
             click.echo(f"Left out, {status} ({why}); name them to submit them: {names(left_out)}")
     others = ("UNKNOWN", "CANCELLED", "NOT_SUBMITTED")
-    failed = [run for run, verdict in pairs if verdict.has_failed and verdict.status not in others]
+    failed = [run for run, resolved in pairs if resolved.has_failed and resolved.status not in others]
     if not failed:
         for note in states.notes:
             click.echo(note, err=True)
@@ -89,18 +89,18 @@ def _failed(directory: Path) -> list[RecordedRun]:
 def _agreed(choice: Choice, *, yes: bool) -> bool:
     if not choice.doubtful:
         return True
-    numbers = Counter(verdict.status for _, verdict in choice.doubtful)
+    numbers = Counter(resolved.status for _, resolved in choice.doubtful)
     what = " and ".join(f"{number} {status}" for status, number in numbers.items())
     click.echo(f"What they wrote is written over: {what} ({names([run for run, _ in choice.doubtful])}).")
     return confirmed("Run them again in their directories?", yes=yes)
 
 
-def _submit(runs: Sequence[RecordedRun], n_jobs: int | None) -> bool:
+def _submit(runs: Sequence[RunRecord], n_jobs: int | None) -> bool:
     """Submit them, or run them here; whether all is well."""
-    from mlxp_core.local_again import free_runs, run_here
-    from mlxp_core.plan import label
-    from mlxp_core.resubmission import submit_again
-    from mlxp_core.runs import LOCAL
+    from mlxp_core.actions.rerun_local import lock_local_runs, run_here
+    from mlxp_core.actions.resubmit import submit_again
+    from mlxp_core.launch.plan import label
+    from mlxp_core.runs.reader import LOCAL
 
     batch = [run for run in runs if run.scheduler != LOCAL]
     here = [run for run in runs if run.scheduler == LOCAL]
@@ -109,7 +109,7 @@ def _submit(runs: Sequence[RecordedRun], n_jobs: int | None) -> bool:
         click.echo(f"{number} {'run' if number == 1 else 'runs'} submitted again; 'mlxp ls' shows them.")
     if not here:
         return True
-    with free_runs([run.directory for run in here]) as free:
+    with lock_local_runs([run.directory for run in here]) as free:
         taken = [run for run in here if run.directory not in free]
         if taken:
             click.echo(f"{names(taken)} is not run: another process is about to.", err=True)

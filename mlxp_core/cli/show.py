@@ -13,7 +13,7 @@ import click
 from mlxp_core.cli.options import in_directory
 
 if TYPE_CHECKING:
-    from mlxp_core.run_rows import Row
+    from mlxp_core.results.rows import Row
 
 _LAST_LINES = 10
 _LAST_BYTES = 20_000
@@ -29,15 +29,15 @@ def show(runs: tuple[str, ...], directory: Path) -> None:
 
     Example: mlxp show 12
     """
-    from mlxp_core.file_cache import FileCache
-    from mlxp_core.run_rows import Row
-    from mlxp_core.run_states import RunStates
-    from mlxp_core.selection import select_runs
+    from mlxp_core.actions.selection import select_runs
+    from mlxp_core.results.rows import Row
+    from mlxp_core.runs.file_cache import FileCache
+    from mlxp_core.status.resolver import StatusResolver
 
-    found, states = select_runs(runs, directory), RunStates()
-    verdicts = states.verdicts(found)
-    for place, (run, verdict) in enumerate(zip(found, verdicts, strict=True)):
-        _show(Row(run, verdict, FileCache(None)), "\n" if place else "")
+    found, states = select_runs(runs, directory), StatusResolver()
+    statuses = states.resolve(found)
+    for place, (run, resolved) in enumerate(zip(found, statuses, strict=True)):
+        _show(Row(run, resolved, FileCache(None)), "\n" if place else "")
     for note in states.notes:
         click.echo(note, err=True)
 
@@ -45,8 +45,8 @@ def show(runs: tuple[str, ...], directory: Path) -> None:
 def _show(row: Row, before: str) -> None:
     from mlxp_core.cli.tables import colour
 
-    reason = f": {row.verdict.reason}" if row.verdict.reason else ""
-    status = click.style(row.verdict.status, fg=colour(row.verdict.status))
+    reason = f": {row.resolved.reason}" if row.resolved.reason else ""
+    status = click.style(row.resolved.status, fg=colour(row.resolved.status))
     click.echo(f"{before}{row.run.path} is {status}{reason}")
     for title, text in _facts(row):
         if text:
@@ -121,7 +121,7 @@ def _settings(row: Row) -> str:
     except OSError:
         from dataclasses import asdict
 
-        from mlxp_core.options import BatchOptions
+        from mlxp_core.config.options import BatchOptions
 
         usual = asdict(BatchOptions())
         options = row.run.launch.options if row.run.launch else {}

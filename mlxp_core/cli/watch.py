@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
-    from mlxp_core.run_watch import Change, Look, Watch
+    from mlxp_core.results.watch import Change, Look, Watch
 
 _COLUMNS = ("run", "status", "elapsed", "overrides", "metrics")
 # Lines of the screen that are not runs
@@ -32,7 +32,7 @@ def watch(directory: Path, interval: float) -> None:
 
     Example: mlxp watch && mlxp ls --sort -test.accuracy
     """
-    from mlxp_core.run_watch import Watch
+    from mlxp_core.results.watch import Watch
 
     try:
         watched = Watch(directory)
@@ -92,7 +92,7 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar.add_task(f"{len(look.rows)} runs", total=len(look.rows), completed=look.over)
     # Those that go on first, then those that ended last
-    rows = sorted(look.rows, key=lambda row: (row.verdict.is_over, row.verdict.status != "RUNNING"))
+    rows = sorted(look.rows, key=lambda row: (row.resolved.is_over, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
     now = time.time()
     table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
@@ -105,12 +105,11 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
 
 
 def _line(change: Change) -> str:
-    run, verdict = change.row.run, change.row.verdict
+    run, resolved = change.row.run, change.row.resolved
     before = f"{change.before} -> " if change.before else ""
-    reason = f" ({verdict.reason})" if verdict.reason else ""
-    return (
-        f"{change.at}  {run.name}  {before}{verdict.status}{reason}  {' '.join(change.row.shown('overrides'))}".rstrip()
-    )
+    reason = f" ({resolved.reason})" if resolved.reason else ""
+    overrides = " ".join(change.row.shown("overrides"))
+    return f"{change.at}  {run.name}  {before}{resolved.status}{reason}  {overrides}".rstrip()
 
 
 def _counts(look: Look) -> str:
@@ -129,7 +128,7 @@ def _tell(look: Look, told: list[str]) -> None:
 
 
 def _until(start: float, interval: float) -> float:
-    from mlxp_core.run_watch import pause
+    from mlxp_core.results.watch import pause
 
     return time.monotonic() + pause(time.monotonic() - start, interval)
 

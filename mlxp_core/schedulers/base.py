@@ -6,13 +6,13 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from mlxp_core.array_script import Array, array_script
+from mlxp_core.config.options import BatchOptions, lines_of
 from mlxp_core.errors import OptionError
-from mlxp_core.job_script import Job, job_script
-from mlxp_core.options import BatchOptions, lines_of
-from mlxp_core.requeue import Requeue, check_requeue
+from mlxp_core.jobs.array_script import Array, array_script
+from mlxp_core.jobs.script import Job, job_script
 from mlxp_core.schedulers.batch_system import BatchSystem
-from mlxp_core.schedulers.mistakes import class_name
+from mlxp_core.schedulers.class_errors import class_name
+from mlxp_core.schedulers.requeue import Requeue, check_requeue
 
 
 class Scheduler(BatchSystem):
@@ -37,21 +37,21 @@ class Scheduler(BatchSystem):
 
     Attributes that a class may set:
         inherits_environment: whether a job sees the environment of the submission command (default: True).
-        own_variables: prefixes of the environment variables that the scheduler sets in a job; a job that is submitted
-            from inside another one must not inherit them. `kept_variables` are those that it needs all the same.
-        unknown_pattern: a regular expression for errors after which the job may have been taken all the same.
-        passing_pattern: a regular expression for refusals that pass: the same request may be taken later.
+        job_env_prefixes: prefixes of the environment variables that the scheduler sets in a job. They are removed when
+            a job is submitted from inside another one, except those in `preserved_env`.
+        ambiguous_pattern: a regular expression for errors after which the job may have been taken all the same.
+        retryable_pattern: a regular expression for refusals that pass: the same request may be taken later.
         answer_timeout_s: how long the scheduler may take for an answer, in seconds (default: 60).
         options_class: what `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
 
     To take a sweep as one request:
-        array_index: the shell word by which a task of an array knows its number, from 0: `"$PBS_ARRAY_INDEX"`.
+        task_id_expression: the shell word by which a task of an array knows its number, from 0: `"$PBS_ARRAY_INDEX"`.
             Without it each run is submitted on its own.
         array_directives(array): as `directives`, for all tasks.
         array_setup_lines(array): shell lines that send a task's output to its own files, where directives cannot.
         parse_job_ids(output, tasks): the ids of all tasks, where the scheduler names only the array.
-        reads_params: whether the number comes from a line of the file `Array.params`.
-        after_arguments(job_ids): arguments that let one request wait for others, for `array_parallelism`.
+        uses_param_file: whether the number comes from a line of the file `Array.params`.
+        dependency_arguments(job_ids): arguments that let one request wait for others, for `array_parallelism`.
 
     To be waited for, by `hydra.launcher.wait=true` or a sweeper that needs results:
         states_command(job_ids): the one command that tells the states of these jobs; its exit status is 0 also when
@@ -74,8 +74,8 @@ class Scheduler(BatchSystem):
     options_class: ClassVar[type[BatchOptions]] = BatchOptions
     directive_prefix: ClassVar[str]
     job_id_variable: ClassVar[str]
-    array_index: ClassVar[str] = ""
-    reads_params: ClassVar[bool] = False
+    task_id_expression: ClassVar[str] = ""
+    uses_param_file: ClassVar[bool] = False
     inherits_environment: ClassVar[bool] = True
 
     def __init__(self, options: BatchOptions) -> None:
@@ -161,8 +161,8 @@ class Scheduler(BatchSystem):
         return directives
 
     def array_directives(self, array: Array) -> list[str]:
-        """The directives of an array, without prefix; asked of schedulers that have an `array_index`."""
-        raise NotImplementedError(f"{type(self).__name__} has an array_index, but no array_directives")
+        """The directives of an array, without prefix; asked of schedulers that have an `task_id_expression`."""
+        raise NotImplementedError(f"{type(self).__name__} has an task_id_expression, but no array_directives")
 
     def array_setup_lines(self, array: Array) -> list[str]:
         """Shell lines that this scheduler needs first in the script of an array."""
@@ -189,7 +189,7 @@ class Scheduler(BatchSystem):
             array,
             self.options.shell,
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
-            index=self.array_index,
+            index=self.task_id_expression,
             setup=self.array_setup_lines(array),
             attempt=self._attempt,
         )

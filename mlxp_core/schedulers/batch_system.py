@@ -23,8 +23,8 @@ from mlxp_core.errors import (
     SubmissionError,
     SubmissionUnknownError,
 )
-from mlxp_core.job_state import JobState
-from mlxp_core.schedulers.mistakes import class_name, file_of, mistakes_named
+from mlxp_core.schedulers.class_errors import class_errors_reported, class_name, file_of
+from mlxp_core.schedulers.job_state import JobState
 
 
 class BatchSystem(ABC):
@@ -35,15 +35,15 @@ class BatchSystem(ABC):
     job_id_pattern: ClassVar[str]
     list_command: ClassVar[str]
     cancel_command: ClassVar[str]
-    own_variables: ClassVar[tuple[str, ...]] = ()
-    kept_variables: ClassVar[tuple[str, ...]] = ()
-    unknown_pattern: ClassVar[str] = r"(?!)"
-    passing_pattern: ClassVar[str] = r"(?!)"
+    job_env_prefixes: ClassVar[tuple[str, ...]] = ()
+    preserved_env: ClassVar[tuple[str, ...]] = ()
+    ambiguous_pattern: ClassVar[str] = r"(?!)"
+    retryable_pattern: ClassVar[str] = r"(?!)"
     # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
     answer_timeout_s: ClassVar[float] = 60
 
     @classmethod
-    def answers(cls, *methods: str) -> bool:
+    def implements(cls, *methods: str) -> bool:
         """Whether this class answers one of these optional questions itself."""
         return any(getattr(cls, method) is not getattr(BatchSystem, method) for method in methods)
 
@@ -63,7 +63,7 @@ class BatchSystem(ABC):
         """The script as the submission command wants it named."""
         return str(script)
 
-    def after_arguments(self, job_ids: Sequence[str]) -> list[str]:
+    def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
         """Arguments of the submission command that let a job wait until others are over."""
         raise NotImplementedError(f"{type(self).__name__} cannot let a job wait for others")
 
@@ -72,7 +72,7 @@ class BatchSystem(ABC):
         return {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(self.own_variables) or name in self.kept_variables
+            if not name.startswith(self.job_env_prefixes) or name in self.preserved_env
         }
 
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
@@ -91,7 +91,7 @@ class BatchSystem(ABC):
         Raises:
             OptionError: the class finds something else, or fails.
         """
-        with mistakes_named(type(self)):
+        with class_errors_reported(type(self)):
             found = self.parse_job_ids(output, tasks)
         if not isinstance(found, list) or not all(isinstance(job_id, str) and job_id for job_id in found):
             raise OptionError(f"{class_name(type(self))}.parse_job_ids must give a list of job ids, not {found!r}.")
@@ -124,8 +124,12 @@ class BatchSystem(ABC):
             AnswerUnreadableError: it took it, as far as one sees, and this class finds no job ids in its answer.
             SubmissionUnknownError: it did not answer, and may have taken it, or take it later.
         """
-        with mistakes_named(type(self)):
-            argv = [*self.submit_command, *(self.after_arguments(after) if after else []), self.script_argument(script)]
+        with class_errors_reported(type(self)):
+            argv = [
+                *self.submit_command,
+                *(self.dependency_arguments(after) if after else []),
+                self.script_argument(script),
+            ]
             environment = self.submission_environment()
         if not all(isinstance(word, str) for word in argv):
             raise OptionError(f"{class_name(type(self))} must give the words of a command as texts, not {argv!r}.")
@@ -139,12 +143,12 @@ class BatchSystem(ABC):
             raise self._unreadable(str(error), said) from error
         if len(job_ids) == (tasks or 1):
             return job_ids, said
-        if said.exit_status < 0 or re.search(self.unknown_pattern, said.text):
+        if said.exit_status < 0 or re.search(self.ambiguous_pattern, said.text):
             raise self._unknown(said.text or f"'{self.submit_command[0]}' was killed.")
         if job_ids or said.exit_status == 0:
             found = f"finds {len(job_ids)} of {tasks or 1} job ids by its job_id_pattern {self.job_id_pattern!r}"
             raise self._unreadable(f"The scheduler's class {class_name(type(self))} {found}.", said)
-        kind = SubmissionDeferredError if re.search(self.passing_pattern, said.text) else SubmissionError
+        kind = SubmissionDeferredError if re.search(self.retryable_pattern, said.text) else SubmissionError
         raise kind(
             f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
             f"{said.text}"
@@ -199,7 +203,7 @@ class BatchSystem(ABC):
         Raises:
             SchedulerUnavailableError: the scheduler does not answer, or refuses.
         """
-        with mistakes_named(type(self)):
+        with class_errors_reported(type(self)):
             argv = [*shlex.split(self.cancel_command), *self.cancel_arguments(job_ids)]
         self._ask(argv)
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
+from mlxp_core.config.options import BatchOptions
 from mlxp_core.errors import OptionError
-from mlxp_core.options import BatchOptions
 from mlxp_core.schedulers.base import Scheduler
-from mlxp_core.schedulers.mistakes import shown
+from mlxp_core.schedulers.class_errors import shown
 
 _OURS = {
     "OARScheduler": "mlxp_core.schedulers.oar.OARScheduler",
@@ -23,10 +23,10 @@ _REQUIRED = (
     *("title", "directive_prefix", "submit_command", "job_id_pattern", "job_id_variable"),
     *("list_command", "cancel_command"),
 )
-_WORDS = ("submit_command", "own_variables", "kept_variables")
+_WORDS = ("submit_command", "job_env_prefixes", "preserved_env")
 # What no pattern may take for the answer to a request that was taken
 _REFUSAL = "qsub: error 15001, see line 7"
-_PATTERNS = ("job_id_pattern", "unknown_pattern", "passing_pattern")
+_PATTERNS = ("job_id_pattern", "ambiguous_pattern", "retryable_pattern")
 
 
 def load_scheduler(name: str) -> type[Scheduler]:
@@ -92,10 +92,10 @@ def _missing(kind: type[Scheduler]) -> Iterator[str]:
     """What a class lacks, in words behind its name."""
     lacks = [name for name in _REQUIRED if not getattr(kind, name, None)]
     lacks += [f"the method {name}" for name in sorted(kind.__abstractmethods__)]
-    if kind.answers("states_command") and not kind.answers("parse_states", "states"):
+    if kind.implements("states_command") and not kind.implements("parse_states", "states"):
         lacks.append("the method parse_states, which goes with states_command")
-    if kind.array_index and kind.array_directives is Scheduler.array_directives:
-        lacks.append("the method array_directives, which goes with array_index")
+    if kind.task_id_expression and kind.array_directives is Scheduler.array_directives:
+        lacks.append("the method array_directives, which goes with task_id_expression")
     if lacks:
         yield "lacks " + " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)
 
@@ -117,7 +117,7 @@ def _wrong_attributes(kind: type[Scheduler]) -> Iterator[str]:
         except re.error as error:
             yield f"has {name} = {getattr(kind, name)!r}, which is no regular expression ({error})"
             continue
-        if name != "job_id_pattern" or kind.answers("parse_job_ids"):
+        if name != "job_id_pattern" or kind.implements("parse_job_ids"):
             continue
         if re.search(pattern, _REFUSAL, re.MULTILINE):
             yield f"has {name} = {pattern!r}, which finds a job id in {_REFUSAL!r}: begin it with ^, end it with $"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlxp_core.commands import end_script, run_script
+from mlxp_core.config.options import LocalOptions
 from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
-from mlxp_core.job_script import Job, job_script
-from mlxp_core.options import LocalOptions
-from mlxp_core.run_directory import RunDirectory
+from mlxp_core.jobs.script import Job, job_script
+from mlxp_core.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     import submitit

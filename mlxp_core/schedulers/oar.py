@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlxp_core.array_script import Array
+from mlxp_core.config.options import OAROptions
 from mlxp_core.errors import OptionError
-from mlxp_core.job_script import Job, shell_word
-from mlxp_core.job_state import JobState
-from mlxp_core.options import OAROptions
-from mlxp_core.requeue import Requeue
+from mlxp_core.jobs.array_script import Array
+from mlxp_core.jobs.script import Job, shell_word
 from mlxp_core.schedulers.base import Scheduler, last_bytes
+from mlxp_core.schedulers.job_state import JobState
+from mlxp_core.schedulers.requeue import Requeue
 
 _LONGEST_NAME = 100
 # OAR's words for a job that is not over; all others mean that it runs
@@ -38,11 +38,11 @@ class OARScheduler(Scheduler):
     submit_command = ("oarsub", "-S")
     job_id_pattern = r"^OAR_JOB_ID=(\d+)$"
     job_id_variable = "OAR_JOB_ID"
-    array_index = '"$1"'
-    reads_params = True
+    task_id_expression = '"$1"'
+    uses_param_file = True
     list_command = "oarstat -u"
     cancel_command = "oardel"
-    own_variables = ("OAR_",)
+    job_env_prefixes = ("OAR_",)
     inherits_environment = False
     options_class = OAROptions
     options: OAROptions
@@ -170,7 +170,7 @@ class OARScheduler(Scheduler):
     def parse_states(self, output: str) -> dict[str, JobState]:
         starts: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for job in sorted(_jobs(output), key=lambda job: int(job["Job_Id"])):
-            starts.setdefault((job["array_id"], job["array_index"]), []).append(job)
+            starts.setdefault((job["array_id"], job["task_id_expression"]), []).append(job)
         return {str(jobs[0]["Job_Id"]): _state(jobs[-1]) for jobs in starts.values()}
 
     def find(self, script: Path, tasks: int | None) -> list[str]:

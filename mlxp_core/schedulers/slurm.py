@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlxp_core.array_script import Array
+from mlxp_core.config.options import SLURMOptions, lines_of
 from mlxp_core.errors import OptionError, SchedulerUnavailableError
-from mlxp_core.job_script import Job
-from mlxp_core.job_state import JobState
-from mlxp_core.options import SLURMOptions, lines_of
-from mlxp_core.requeue import Requeue
+from mlxp_core.jobs.array_script import Array
+from mlxp_core.jobs.script import Job
 from mlxp_core.schedulers.base import Scheduler, last_bytes
-from mlxp_core.schedulers.sbatch_words import directive, file_pattern, memory
+from mlxp_core.schedulers.job_state import JobState
+from mlxp_core.schedulers.requeue import Requeue
+from mlxp_core.schedulers.sbatch_syntax import directive, file_pattern, memory
 
 # Options of ours that sbatch calls otherwise; the others have its names.
 _SBATCH_NAMES = {"timeout_min": "time", "tasks_per_node": "ntasks-per-node"}
@@ -39,15 +39,15 @@ class SLURMScheduler(Scheduler):
     submit_command = ("sbatch",)
     job_id_pattern = r"^Submitted batch job (\d+)"
     job_id_variable = "SLURM_JOB_ID"
-    array_index = '"$SLURM_ARRAY_TASK_ID"'
+    task_id_expression = '"$SLURM_ARRAY_TASK_ID"'
     list_command = "squeue --me"
     cancel_command = "scancel"
-    own_variables = ("SLURM_",)
-    kept_variables = ("SLURM_CONF",)
-    unknown_pattern = r"timed out|Zero Bytes were transmitted"
+    job_env_prefixes = ("SLURM_",)
+    preserved_env = ("SLURM_CONF",)
+    ambiguous_pattern = r"timed out|Zero Bytes were transmitted"
     # Limits of queued jobs: AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit ... (the words
     # "job submit limit" behind them come with every limit); the others come while the controller starts or is full
-    passing_pattern = (
+    retryable_pattern = (
         r"MaxSubmitJob|GrpSubmitJobs|Unable to contact slurm controller|temporarily|try again|"
         r"Address already in use|in standby mode|Unable to allocate resources: Access|SlurmDBD connection"
     )
@@ -135,7 +135,7 @@ class SLURMScheduler(Scheduler):
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
         return _task_ids(super().parse_job_ids(output, tasks)[:1], tasks)
 
-    def after_arguments(self, job_ids: Sequence[str]) -> list[str]:
+    def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
         return [f"--dependency=afterany:{':'.join(_bases(job_ids))}"]
 
     def ask_max_array_size(self) -> int | None:

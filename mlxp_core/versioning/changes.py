@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.errors import GitError
-from mlxp_core.interrupts import ALL_SIGNALS, interrupts_blocked
+from mlxp_core.interrupts import STOP_SIGNALS, interrupts_blocked
 from mlxp_core.versioning.checkout import submodules
 from mlxp_core.versioning.git_command import literally, printable
 from mlxp_core.versioning.repository import Repository
@@ -42,7 +42,7 @@ class Staging:
             GitError: git does not take them, or one is a repository of its own.
         """
         check_addable(self._repository, paths)
-        with interrupts_blocked(ALL_SIGNALS):
+        with interrupts_blocked(STOP_SIGNALS):
             if not self.paths and self._index.exists():
                 self._before, self._before_ns = self._index.read_bytes(), self._index.stat().st_mtime_ns
             self.paths += paths
@@ -60,7 +60,7 @@ class Staging:
         added, self.paths = self.paths, []  # tried once
         if not added:
             return
-        with interrupts_blocked(ALL_SIGNALS):
+        with interrupts_blocked(STOP_SIGNALS):
             if self._before and self._index.read_bytes() == self._after:
                 self._put_back(len(added))
             else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlxp_core import console
-from mlxp_core.questions import ask, choose, say
+from mlxp_core.prompts import ask, choose, say
 from mlxp_core.versioning.git_command import printable
 from mlxp_core.versioning.repository import Repository, Status
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlxp_core.errors import OptionError
-from mlxp_core.run_directory import cannot_write
+from mlxp_core.files import cannot_write
 from mlxp_core.versioning.git_command import literally
 from mlxp_core.versioning.repository import Repository
 from mlxp_core.versioning.version import option

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.errors import GitError, OptionError, SafeCopyError
-from mlxp_core.run_directory import cannot_write, check_writable, write_whole
+from mlxp_core.files import cannot_write, check_writable, write_whole
 from mlxp_core.versioning.checkout import QUIETLY, check_out, description
+from mlxp_core.versioning.copy_usage import DESCRIPTION, hold_copy
 from mlxp_core.versioning.git_command import literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
-from mlxp_core.versioning.uses import DESCRIPTION, use
 from mlxp_core.versioning.version import option
 
 _NEW = ".new-"
@@ -79,7 +79,7 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
             _make(repository, commit, candidate)
         problem = _problem(candidate, repository, commit) if is_there else None
         if problem is None:
-            if not use(candidate):  # somebody deletes it just now
+            if not hold_copy(candidate):  # somebody deletes it just now
                 continue
             if is_there:
                 console.say(f"Using the copy of the repository at {candidate}\n")

@@ -64,7 +64,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedVersion:
     """What a process settled of the code that runs.
 
     Attributes:

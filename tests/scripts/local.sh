@@ -5,7 +5,7 @@ newline='
 export MLXP_RUN_DIR=/home/me/two"$newline"lines/logs/5
 start_time=$(date +%s)
 # However the run ends, also by a signal, its record says so.
-record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.run_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
+record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.jobs.record_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 

@@ -1,0 +1,1 @@
+"""What `mlxp` does to runs: cancel, resubmit, rerun, clean."""

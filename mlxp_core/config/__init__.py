@@ -1,0 +1,1 @@
+"""Everything that a user can set, and which value wins."""

@@ -1,0 +1,1 @@
+"""One launch on disk: planned, submitted, recorded, resumable. Nothing here knows Hydra."""

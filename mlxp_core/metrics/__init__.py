@@ -1,0 +1,1 @@
+"""Metrics files: written in the job, read by the listing."""

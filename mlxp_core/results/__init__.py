@@ -1,0 +1,1 @@
+"""Runs as data: rows, columns, conditions and live views."""

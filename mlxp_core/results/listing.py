@@ -1,0 +1,119 @@
+"""The runs of a directory and what is true of them, chosen and put in order as the user asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mlxp_core.errors import SelectionError
+from mlxp_core.metrics.prefetch import read_ahead
+from mlxp_core.results.conditions import ABSENT, parse_condition
+from mlxp_core.results.rows import COLUMNS, Row, shared_overrides, sort_rows
+from mlxp_core.runs.file_cache import FileCache
+from mlxp_core.runs.info import RunStatus
+from mlxp_core.runs.reader import RunReader
+from mlxp_core.schedulers.job_state import STATES
+from mlxp_core.status.resolver import StatusResolver
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The runs of a directory.
+
+    Attributes:
+        rows: in the order of their numbers.
+        shared: the overrides that all have.
+        notes: what the user should know of them.
+        cache: to be saved at the end.
+    """
+
+    rows: Sequence[Row]
+    shared: Sequence[str]
+    notes: Sequence[str]
+    cache: FileCache
+
+
+def list_runs(directory: Path) -> Listing:
+    """All runs of a directory.
+
+    Raises:
+        NoRunsError: it has none.
+        RunDirectoryError: it cannot be read.
+    """
+    reader, states = RunReader(directory), StatusResolver()
+    waits: list[Callable[[], dict[str, dict[str, Any]]]] = []
+    runs = reader.read(lambda paths: waits.append(read_ahead(paths, reader.cache)))
+    shared = shared_overrides(runs)
+    statuses = states.resolve(runs)
+    common, metrics = frozenset(shared), waits[0]()
+    pairs = zip(runs, statuses, strict=True)
+    rows = [Row(run, resolved, reader.cache, common, metrics.get(run.path)) for run, resolved in pairs]
+    return Listing(rows, shared, states.notes, reader.cache)
+
+
+def choose(rows: Sequence[Row], *, status: str | None, where: str | None, sort: str | None) -> list[Row]:
+    """Rows of certain statuses, for which a condition holds, in the order of a key; None for all, and as they are.
+
+    Raises:
+        SelectionError: there is no such status, or no run has the key.
+        ConditionError: the condition cannot be read.
+    """
+    chosen = list(rows)
+    if status is not None:
+        words = {word.strip().upper() for word in status.split(",") if word.strip()}
+        check_statuses(words, rows)
+        chosen = [row for row in chosen if row.resolved.status in words]
+    if where is not None:
+        condition = parse_condition(where)
+        for comparison in condition.comparisons:
+            if not any(row.find(comparison.key) is not ABSENT for row in chosen) and chosen:
+                raise SelectionError(_no_key("--where", comparison.key, chosen))
+        chosen = [row for row in chosen if condition.holds(row.find)]
+    if sort is not None:
+        check_columns(chosen, [sort.removeprefix("-")], "--sort")
+        chosen = sort_rows(chosen, sort)
+    return chosen
+
+
+def check_columns(rows: Sequence[Row], names: Sequence[str], option: str = "--columns") -> None:
+    """Make sure that there is something to show.
+
+    Raises:
+        SelectionError: a name is no column, and no run has such a metric or key.
+    """
+    for name in names:
+        if name not in COLUMNS and rows and all(row.value(name) is ABSENT for row in rows):
+            raise SelectionError(_no_key(option, name, rows))
+
+
+def _no_key(option: str, name: str, rows: Sequence[Row]) -> str:
+    known = [*COLUMNS, *dict.fromkeys(key for row in rows[:100] for key in (*row.metrics, *_keys(row.config)))]
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"columns are {', '.join(COLUMNS)}."
+    return f"{option}: no run has {name!r}, neither as a metric nor in its configuration; {hint}"
+
+
+def _keys(config: dict[str, object], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in config.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, dict):
+            found += _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def check_statuses(words: set[str], rows: Sequence[Row]) -> None:
+    """Make sure that statuses can be.
+
+    Raises:
+        SelectionError: there is no such status.
+    """
+    known = {*STATES, *RunStatus.__members__, "UNKNOWN", "DAMAGED", "NOT_SUBMITTED"}
+    known |= {row.resolved.status for row in rows}
+    for word in sorted(words - known):
+        close = get_close_matches(word, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}."
+        raise SelectionError(f"--status: there is no status {word}; {hint}")

@@ -1,0 +1,1 @@
+"""Run directories: their numbers, records and journals on disk, and reading them back."""

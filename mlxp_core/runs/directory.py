@@ -1,0 +1,138 @@
+"""Run directories: the paths in them, and the numbers that `mlxp_logging` gives them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlxp_core.files import cannot_write, write_whole
+
+# The numbers given so far, a line each, in the order in which processes came. It saves listing the directory, and keeps
+# the number of a deleted run from being given again; what gives a number is mkdir alone.
+_GIVEN = ".numbers"
+# More lines than processes can add between one's reading and another's
+_TAIL_BYTES = 512
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run's directory.
+
+    Attributes:
+        path: the absolute directory (`hydra.runtime.output_dir`).
+        output_subdir: Hydra's `hydra.output_subdir` in it; None when Hydra writes none.
+    """
+
+    path: Path
+    output_subdir: str | None
+
+    @property
+    def script(self) -> Path:
+        return self.path / "script.sh"
+
+    @property
+    def stdout(self) -> Path:
+        return self.path / "log.stdout"
+
+    @property
+    def stderr(self) -> Path:
+        return self.path / "log.stderr"
+
+    @property
+    def metadata(self) -> Path:
+        return self.path / (self.output_subdir or "")
+
+    @property
+    def info(self) -> Path:
+        return self.metadata / "info.yaml"
+
+    @property
+    def settings(self) -> Path:
+        return self.metadata / "mlxpy.yaml"
+
+    @property
+    def job_return(self) -> Path:
+        return self.metadata / "job_return.pickle"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    @property
+    def number(self) -> int | None:
+        """Its number, when it is a numbered run."""
+        is_numbered = self.path.name.isdecimal() and (self.path.parent / _GIVEN).exists()
+        return int(self.path.name) if is_numbered else None
+
+
+def allocate_run(root: Path) -> Path:
+    """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
+
+    Safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on the
+    number of runs.
+
+    Raises:
+        RunDirectoryError: it cannot be made.
+    """
+    try:
+        _make_root(root)
+        number = _last_number(root) + 1
+        while True:
+            try:
+                (root / str(number)).mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        _make_parts(root / str(number))
+        _note(root, number)
+    except OSError as error:
+        raise cannot_write(root, error) from error
+    return root / str(number)
+
+
+def open_run(root: Path, number: int) -> Path:
+    """The directory of the run of a given number, made when it is not there.
+
+    Raises:
+        RunDirectoryError: it cannot be made.
+    """
+    path = root / str(number)
+    try:
+        _make_root(root)
+        _make_parts(path)
+        if number > _last_number(root):
+            _note(root, number)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _make_parts(path: Path) -> None:
+    for name in ("metrics", "artifacts"):
+        (path / name).mkdir(parents=True, exist_ok=True)
+
+
+def _make_root(root: Path) -> None:
+    ignore = root / ".gitignore"
+    if not ignore.exists():  # first run here: results are no part of the code
+        write_whole(ignore, "*\n")
+
+
+def _last_number(root: Path) -> int:
+    """The highest number given."""
+    try:
+        with (root / _GIVEN).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return max(map(int, file.read().split()))
+    except (FileNotFoundError, ValueError):  # the first time, or somebody removed or emptied it
+        last = max((int(entry.name) for entry in os.scandir(root) if entry.name.isdecimal()), default=0)
+        _note(root, last)
+        return last
+
+
+def _note(root: Path, number: int) -> None:
+    """Append, so that of two processes at once neither can take a higher number back."""
+    with (root / _GIVEN).open("a") as file:
+        file.write(f"{number}\n")

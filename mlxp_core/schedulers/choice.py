@@ -1,0 +1,112 @@
+"""Which scheduler a project uses: what its settings say, or what the user answers."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from omegaconf import DictConfig, open_dict, read_write
+
+from mlxp_core.config.effective import read_settings
+from mlxp_core.config.override_grammar import literal, override
+from mlxp_core.config.settings_file import NO_SCHEDULER, Settings, shown
+from mlxp_core.errors import LaunchInterruptedError, OptionError, SettingsError
+from mlxp_core.interrupts import raise_on_signals
+from mlxp_core.prompts import ask, choose, has_terminal, say
+from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
+from mlxp_core.schedulers.loading import load_scheduler
+
+_OURS: tuple[type[Scheduler], ...] = (OARScheduler, SLURMScheduler)
+
+
+def resolve_scheduler(config: DictConfig, version: dict[str, Any] | None = None) -> str:
+    """The name of the scheduler of hydra/launcher=mlxp, which the configuration holds from then on.
+
+    The user is asked when neither Hydra's configuration nor the project's settings name one.
+
+    Raises:
+        SettingsError, OptionError, NoAnswerError: see choose_scheduler.
+        LaunchInterruptedError: the user stopped at the question.
+    """
+    if not config.hydra.launcher.name:
+        try:
+            with raise_on_signals():
+                name = choose_scheduler(read_settings(config, version))
+        except KeyboardInterrupt:
+            raise LaunchInterruptedError("Interrupted. Nothing was launched.") from None
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.launcher.name = name
+            # In the configurations of the jobs too: Hydra 1.4 refuses a sweep that changes the launcher
+            config.hydra.overrides.hydra.append(override("hydra.launcher.name", literal(name)))
+    return str(config.hydra.launcher.name)
+
+
+def choose_scheduler(settings: Settings) -> str:
+    """The name of the project's scheduler; the user is asked when there is none, and may have none.
+
+    Raises:
+        SettingsError: the settings name something that is no scheduler.
+        OptionError: they name none, and nobody can be asked.
+        NoAnswerError: the input ended.
+    """
+    name = str(settings.section("scheduler")["name"])
+    if name != NO_SCHEDULER:
+        try:
+            load_scheduler(name)
+        except OptionError as error:
+            raise SettingsError(f"{shown(settings.file)}: scheduler.name: {error}") from error
+        return name
+    if not has_terminal():
+        raise OptionError(
+            f"No scheduler is configured. Write\n\nscheduler:\n  name: {_installed()[0]}\n\ninto "
+            f"{shown(settings.file)}, or run on this machine by hydra.launcher.name={NO_SCHEDULER}."
+        )
+    return _ask(settings)
+
+
+def _ask(settings: Settings) -> str:
+    file = shown(settings.file)
+    say(
+        "No scheduler is configured by default\n\n"
+        "Would you like to select a default job scheduler now ?  (y/n):\n\n"
+        f"y: The job scheduler configs will be stored in the file {file}\n"
+        "n: No scheduler will be selected by default.\n"
+    )
+    if choose("Please enter your answer (y/n): ", "yn") == "n":
+        return NO_SCHEDULER
+    say(
+        "\nYou can either choose one of the job schedulers available by default,\n"
+        f"or define a custom one by inheriting from the abstract class {Scheduler} (see documentation)\n\n"
+        "For a default scheduler, you can choose one from this list:\n\n"
+        f"{[kind.__name__ for kind in _OURS]}\n"
+    )
+    for kind in _OURS:
+        if _is_installed(kind):
+            say(f"This machine has the command '{kind.submit_command[0]}' of {kind.__name__}.\n")
+    say(
+        "For a custom scheduler, you must provide the full name of the user-defined Scheduler subclass "
+        "(ex. my_app.CustomScheduler):\n"
+    )
+    while True:
+        name = ask("Please enter your choice (or hit Enter to skip): ")
+        if not name:
+            return NO_SCHEDULER
+        try:
+            load_scheduler(name)
+        except OptionError as error:
+            say(str(error))
+            continue
+        break
+    say(f"\nSetting Scheduler to {name}\n")
+    say(f"Default settings for MLXP will be {'updated' if settings.file.exists() else 'created'} in {file}\n")
+    settings.write_scheduler(name)
+    return name
+
+
+def _is_installed(kind: type[Scheduler]) -> bool:
+    return shutil.which(kind.submit_command[0]) is not None
+
+
+def _installed() -> list[str]:
+    """Our schedulers, first those whose command is on this machine."""
+    return [kind.__name__ for kind in sorted(_OURS, key=lambda kind: not _is_installed(kind))]

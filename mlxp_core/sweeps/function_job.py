@@ -1,0 +1,149 @@
+"""Jobs of functions that no command line can start (a notebook's, hydra-zen's launch): the function itself is carried.
+
+python -m mlxp_core.sweeps.function_job FUNCTION.PICKLE [OVERRIDES OF THE SWEEP] -- [OVERRIDES OF OURS]
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import site
+import sys
+import sysconfig
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import Any, ClassVar
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.singleton import Singleton
+from hydra.core.utils import run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from mlxp_core.config.override_grammar import literal
+from mlxp_core.errors import AppCommandError
+from mlxp_core.files import cannot_write
+from mlxp_core.jobs.app_command import AppCommand, split_interpreter_options
+from mlxp_core.jobs.script import RUN_MARKER
+
+END_OF_OVERRIDES = "--"
+_FILE = "function.pickle"
+
+
+def function_command(directory: Path, config: DictConfig) -> AppCommand:
+    """How a job runs the function that is pickled in a directory."""
+    interpreter_options, _ = split_interpreter_options(sys.orig_argv[1:])
+    return AppCommand(
+        start=(sys.executable, *interpreter_options, "-m", "mlxp_core.sweeps.function_job", str(directory / _FILE)),
+        hydra_options=(),
+        cwd=Path(config.hydra.runtime.cwd),
+        environment={"PYTHONPATH": os.pathsep.join(_import_path())},
+        env_copy={name: os.environ[name] for name in config.hydra.job.env_copy if name in os.environ},
+    )
+
+
+def _import_path() -> list[str]:
+    """Where this process finds modules, and so does a job: a function that is imported is pickled by its name.
+
+    The interpreter's own places are left out: all Python programs that a job starts see the variable.
+    """
+    own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    own |= {*site.getsitepackages(), site.getusersitepackages()}
+    own |= {f"{path}/lib-dynload" for path in own} | {f"{path.replace('python3.', 'python3')}.zip" for path in own}
+    return [path for path in dict.fromkeys(map(os.path.abspath, sys.path)) if path not in own]
+
+
+def pickle_function(
+    directory: Path, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+) -> None:
+    """Write all that a job needs to run the function, once for all jobs of a launch.
+
+    Raises:
+        AppCommandError: it cannot be pickled.
+        RunDirectoryError: it cannot be written.
+    """
+    from submitit.core.utils import DelayedSubmission
+
+    job = DelayedSubmission(_run, hydra_context, task_function, config, Singleton.get_state())
+    file = directory / _FILE
+    try:
+        file.write_bytes(_pickled(job))
+    except OSError as error:
+        raise cannot_write(file, error) from error
+    except Exception as error:  # what pickle raises depends on what it meets
+        raise AppCommandError(
+            f"No command line starts this application again, and its function cannot be pickled ({error}): put it into "
+            "a file and start that with 'python file.py -m ...'."
+        ) from error
+
+
+def _pickled(job: Any) -> bytes:
+    from cloudpickle import CloudPickler
+
+    def reduced(code: CodeType) -> tuple[Any, ...]:
+        return _code_of, (code.co_filename, *CloudPickler.dispatch_table[CodeType](code))
+
+    class Pickler(CloudPickler):  # type: ignore[misc]  # it has no type information
+        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduced}, CloudPickler.dispatch_table)
+
+    buffer = io.BytesIO()
+    Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(job)
+    return buffer.getvalue()
+
+
+def _code_of(file: str, make: Callable[..., CodeType], arguments: Sequence[Any]) -> CodeType:
+    """A function's code with the name of its file, which cloudpickle 3.1.3 leaves out and tracebacks show."""
+    return make(*arguments).replace(co_filename=file)
+
+
+def _run(
+    hydra_context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    singletons: Any,
+    overrides: Sequence[str],
+    job_options: dict[str, Any],
+) -> None:
+    """Run one job as Hydra's basic launcher does; raises what the function raises."""
+    from mlxp_core.callbacks.job_callback import JobCallback
+
+    Singleton.set_state(singletons)
+    setup_globals()
+    loader: Any = hydra_context.config_loader
+    # Hydra's own way: ours is for many jobs, and what it makes cannot be copied
+    job_config = ConfigLoaderImpl.load_sweep_config(loader, config, list(overrides))
+    callback = {key: value for key, value in job_options["callbacks"]["mlxp_job"].items() if key != "_target_"}
+    with read_write(job_config.hydra), open_dict(job_config.hydra):
+        job_config.hydra.job.update(job_options["job"])
+        job_config.hydra.callbacks["mlxp_job"] = job_options["callbacks"]["mlxp_job"]
+        # What hydra.sweep says may be another directory here: it can depend on the environment
+        job_config.hydra.run.dir = literal(os.environ[RUN_MARKER])
+    hydra_context.callbacks.callbacks.append(JobCallback(**callback))
+    job_return = run_job(
+        hydra_context=hydra_context,
+        task_function=task_function,
+        config=job_config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    job_return.return_value  # noqa: B018  # raises what the function raised
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the job that a script's command line describes."""
+    from submitit.core.utils import DelayedSubmission
+
+    end = len(words) - 1 - list(words)[::-1].index(END_OF_OVERRIDES)
+    ours = OmegaConf.from_dotlist([word.lstrip("+") for word in words[end + 1 :]])
+    options: Any = OmegaConf.to_container(ours.hydra, resolve=True)
+    options["job"]["id"] = str(options["job"]["id"])
+    job = DelayedSubmission.load(words[0])
+    job.args = (*job.args, list(words[1:end]), options)
+    job.result()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
