@@ -57,10 +57,10 @@ class Cancellation:
             if reason := _why_not(run, resolved):
                 self.impossible.append((run, reason))
             else:
-                (self.over if resolved.is_over else self.open).append(CheckedRun(run, resolved))
+                (self.over if resolved.is_finished else self.open).append(CheckedRun(run, resolved))
         self.notes = list(self._states.notes)
         beside = self._check(sharing_jobs([run for run, _ in self.open]))
-        self.beside = [checked for checked in beside if not checked.resolved.is_over]
+        self.beside = [checked for checked in beside if not checked.resolved.is_finished]
 
     def _check(self, runs: Sequence[RunRecord]) -> list[CheckedRun]:
         return [CheckedRun(*pair) for pair in zip(runs, self._states.resolve(runs), strict=True)]
@@ -117,7 +117,7 @@ class Cancellation:
         reader, end = RunReader(paths[0].parent), time.monotonic() + patience_s
         while True:
             checked = self._check(reader.read_some(paths))
-            going_on = [run for run, resolved in checked if not resolved.is_over]
+            going_on = [run for run, resolved in checked if not resolved.is_finished]
             if not going_on or time.monotonic() > end:
                 self.notes += [note for note in self._states.notes if note not in self.notes]
                 return checked
@@ -135,7 +135,7 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
     unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
     if run.job_id is None and unfinished and host not in (None, socket.gethostname()):
         return f"it is a run of {host}: cancel it there"
-    if resolved.is_over:
+    if resolved.is_finished:
         return ""
     if resolved.status == "NOT_SUBMITTED":
         return f"{resolved.reason}: end that first"

@@ -78,7 +78,7 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     _say(now)
     for note in cancellation.notes[before:]:
         click.echo(note, err=True)
-    going_on = [run for run, resolved in now if not resolved.is_over]
+    going_on = [run for run, resolved in now if not resolved.is_finished]
     if going_on and not problems:
         click.echo(f"{names(going_on)}: not over yet; look again with 'mlxp ls'.", err=True)
     return not going_on and not problems

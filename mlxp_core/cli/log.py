@@ -88,7 +88,7 @@ def _follow(run: RunRecord, file: Path, interval: float) -> int:
                 stdout.flush()
         except FileNotFoundError:
             pass
-        if resolved.is_over:
+        if resolved.is_finished:
             click.echo(f"{run.name} is {resolved.status}{f': {resolved.reason}' if resolved.reason else ''}", err=True)
             return int(resolved.has_failed)
         time.sleep(_LOOK_S)

@@ -92,7 +92,7 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar.add_task(f"{len(look.rows)} runs", total=len(look.rows), completed=look.over)
     # Those that go on first, then those that ended last
-    rows = sorted(look.rows, key=lambda row: (row.resolved.is_over, row.resolved.status != "RUNNING"))
+    rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
     now = time.time()
     table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
