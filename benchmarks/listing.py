@@ -22,7 +22,7 @@ import yaml
 from mlxp_core.files import write_whole
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, new_info, started, write_info
-from mlxp_core.runs.journal import RECORD
+from mlxp_core.runs.journal import SUBMISSIONS
 
 RUNS = 10_000
 # Runs of an array
@@ -55,7 +55,7 @@ def make_runs(root: Path) -> None:
             submissions.append({"run": str(run.path), "job_id": job_id, **common})
         plan = {"scheduler": "mlxp_core.schedulers.slurm.SLURMScheduler", "options": {}, "array_size": 1000}
         (launch / "plan.json").write_text(json.dumps({"format": 1, **plan, "runs": runs}))
-        (sweep / RECORD).write_text("".join(f"{json.dumps(line)}\n" for line in submissions))
+        (sweep / SUBMISSIONS).write_text("".join(f"{json.dumps(line)}\n" for line in submissions))
 
 
 def make_run(run: RunDirectory, job_id: str, overrides: list[str], *, is_active: bool) -> None:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError, SchedulerUnavailableError
-from mlxp_core.runs.info import RunStatus
-from mlxp_core.runs.reader import RunReader, RunRecord, seconds
+from mlxp_core.runs.info import RunStatus, seconds
+from mlxp_core.runs.reader import RunReader, RunRecord
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.local_processes import end_processes, is_alive, running_scripts
@@ -54,7 +54,7 @@ class Cancellation:
         self.over: list[CheckedRun] = []
         self.impossible: list[tuple[RunRecord, str]] = []
         for run, resolved in self._check(runs):
-            if reason := _why_not(run, resolved):
+            if reason := _why_not(run, resolved, self._states):
                 self.impossible.append((run, reason))
             else:
                 (self.over if resolved.is_finished else self.open).append(CheckedRun(run, resolved))
@@ -129,7 +129,7 @@ class Cancellation:
             time.sleep(_LOOK_S)
 
 
-def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
+def _why_not(run: RunRecord, resolved: ResolvedStatus, states: StatusResolver) -> str:
     """Why a run that may not be over cannot be ended from here; empty when it can, or is over."""
     host = run.info.get("hostname")
     unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
@@ -139,6 +139,7 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
         return ""
     if resolved.status == "NOT_SUBMITTED":
         return f"{resolved.reason}: end that first"
-    if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in running_scripts():
+    is_waiting = run.job_id is None and not run.info.get("start_time")
+    if is_waiting and str(run.directory.script) not in states.running_scripts():
         return f"it waits in the program that launched it, process {run.info.get('process_id')}: end that one"
     return ""

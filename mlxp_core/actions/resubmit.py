@@ -61,7 +61,7 @@ def choose(runs: Sequence[RunRecord]) -> Choice:
     checked = states.resolve([*runs, *beside])
     busy = {run.job_id for run, resolved in zip([*runs, *beside], checked, strict=True) if not resolved.is_finished}
     for run, resolved in zip(runs, checked, strict=False):
-        silent = run.scheduler in states.silent and run.first_job_id is not None
+        silent = run.scheduler in states.unresponsive and run.first_job_id is not None
         shares = run.launch is not None and run.launch.shares_jobs and run.job_id in busy
         reason = f"{run.scheduler_title} does not tell whether it is over" if silent else _why_not(run, resolved)
         if not reason and shares:

@@ -97,7 +97,7 @@ def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
         runs: list[RunRecord] = []
         for run, resolved in pairs:
             unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
-            silent = run.scheduler in states.silent and run.first_job_id is not None
+            silent = run.scheduler in states.unresponsive and run.first_job_id is not None
             if not resolved.is_finished or unsubmitted or silent or resolved.status not in words:
                 click.echo(
                     f"{names([run])} is kept: {resolved.status}{f' ({resolved.reason})' * bool(resolved.reason)}."

@@ -55,7 +55,7 @@ def _lines(watched: Watch, interval: float) -> Look:
                 click.echo(_line(change))
             click.echo(_summary(look))
         _tell(look, told)
-        if look.over == len(look.rows):
+        if look.finished == len(look.rows):
             return look
         is_first = False
         _sleep(start, interval)
@@ -74,7 +74,7 @@ def _live(watched: Watch, interval: float) -> Look:
             look = watched.look()
             changes.extendleft(look.changes)
             live.update(_screen(look, changes, console.height), refresh=True)
-            if look.over == len(look.rows):
+            if look.finished == len(look.rows):
                 return look
             until = _until(start, interval)
             while time.monotonic() < until:  # the clocks go on
@@ -90,7 +90,7 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     from mlxp_core.cli.tables import rich_table, text_of
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar.add_task(f"{len(look.rows)} runs", total=len(look.rows), completed=look.over)
+    bar.add_task(f"{len(look.rows)} runs", total=len(look.rows), completed=look.finished)
     # Those that go on first, then those that ended last
     rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
@@ -117,7 +117,7 @@ def _counts(look: Look) -> str:
 
 
 def _summary(look: Look) -> str:
-    return f"{look.over}/{len(look.rows)} over: {_counts(look)}"
+    return f"{look.finished}/{len(look.rows)} over: {_counts(look)}"
 
 
 def _tell(look: Look, told: list[str]) -> None:

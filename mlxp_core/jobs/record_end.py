@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mlxp_core.errors import MlxpError
 from mlxp_core.runs.info import RunStatus, ended, read_info, restarted, write_info
 
 # The type of an error that a script records, when the application did not record its own
@@ -57,4 +58,7 @@ def _reason(when: str, exit_status: int) -> str:
 
 
 if __name__ == "__main__":
-    record_exit_status(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    try:
+        record_exit_status(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except MlxpError as error:
+        sys.exit(f"mlxp: {error}")

@@ -36,7 +36,7 @@ from mlxp_core.launch.submission import submit_with_retries
 from mlxp_core.launch.submission_requests import Request, submission_requests, write_request
 from mlxp_core.locks import locked
 from mlxp_core.runs.info import now
-from mlxp_core.runs.journal import RECORD, append_entries
+from mlxp_core.runs.journal import SUBMISSIONS, append_entries
 from mlxp_core.schedulers.base import Scheduler
 
 
@@ -159,7 +159,7 @@ class Launch:
             RunDirectoryError: it cannot be written. The jobs are known all the same, from the command's own answer.
         """
         self.job_ids[place] = job_ids
-        request, record = self.requests[place], self.directory.parent / RECORD
+        request, record = self.requests[place], self.directory.parent / SUBMISSIONS
         common = {"scheduler": type(self.scheduler).__name__, "at": now(), "launch": self.directory.name}
         entries = (
             {"run": str(run.directory.path), "job_id": request.job_id(job_ids, index), **common}

@@ -97,7 +97,7 @@ class Plan:
         # A line a run, for whoever looks into it
         lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
         head = json.dumps(plain, ensure_ascii=False, indent=1).removesuffix("\n}")
-        write_whole(path, f'{head},\n "runs": [\n{lines}\n]}}\n')
+        write_whole(path, f'{head},\n "runs": [\n{lines}\n]}}\n', durable=True)
 
     @classmethod
     def read(cls, path: Path) -> Plan:
