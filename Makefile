@@ -34,7 +34,7 @@ tests-next: .venv-next/installed
 	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]'
 	touch $@
 
-# Ours and our peers', on the same work; submission.py needs a SLURM, which it starts where it may
+# This package and its peers on the same work; the submissions go to a real SLURM, which is brought up here
 bench: .venv-bench/installed
 	SLURM_MAXJOBS=50000 ./tests/clusters/slurm-up.sh
 	.venv-bench/ours/bin/python benchmarks/submission.py .venv-bench
@@ -45,11 +45,13 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
 
+# The same Hydra and OmegaConf for all: newer pre-releases compose more slowly
 .venv-bench/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv-bench/ours .
-	./tests/make-venv $(PYTHON) .venv-bench/plain $$(.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==')
-	./tests/make-venv $(PYTHON) .venv-bench/submitit hydra-submitit-launcher
-	./tests/make-venv $(PYTHON) .venv-bench/mlxp mlxp
+	.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==' > .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/plain -r .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/submitit -r .venv-bench/hydra.txt hydra-submitit-launcher
+	./tests/make-venv $(PYTHON) .venv-bench/mlxp -r .venv-bench/hydra.txt mlxp
 	touch $@
 
 clean:
