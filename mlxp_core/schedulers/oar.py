@@ -170,7 +170,7 @@ class OARScheduler(Scheduler):
     def parse_states(self, output: str) -> dict[str, JobState]:
         starts: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for job in sorted(_jobs(output), key=lambda job: int(job["Job_Id"])):
-            starts.setdefault((job["array_id"], job["task_id_expression"]), []).append(job)
+            starts.setdefault((job["array_id"], job["array_index"]), []).append(job)
         return {str(jobs[0]["Job_Id"]): _state(jobs[-1]) for jobs in starts.values()}
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
