@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.clusters import Cluster
+from tests.clusters.own_slurm import OwnSlurm
 from tests.programs import App, Result, info
 
 pytestmark = pytest.mark.once
@@ -114,22 +116,17 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
     assert (status, "is gone and left no end" in reason) == ("FAILED", True), info(app.directory / "logs" / "1")
 
 
-@pytest.mark.alone
-def test_a_node_that_is_lost(slurm: Cluster) -> None:
-    app = slurm.app("states-node").write_probe()
+def test_a_node_that_is_lost(own_slurm: OwnSlurm) -> None:
+    app = own_slurm.app("states-node").write_probe()
     app.sweep("action=sleep100", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
               "hydra.launcher.option_cmd=['--no-requeue']")  # fmt: skip
-    slurm.wait_for_runs(app, 1)
-    (node,) = {line.split("|")[1] for line in _squeue(slurm.job_ids(app)[0])}
+    own_slurm.wait_for_runs(app, 1)
+    node = own_slurm.output("squeue", "-h", "-j", own_slurm.job_ids(app)[0], "-o", "%N").strip()
     try:
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
-        slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
+        own_slurm.output("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        own_slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
         assert listed(app) == {"1": ("NODE_FAIL", "its node failed")}
     finally:
         # It may have come back by itself (ReturnToService)
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False, capture_output=True)
-
-
-def _squeue(job_id: str) -> list[str]:
-    argv = ["squeue", "-h", "-j", job_id, "-o", "%i|%N"]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+        with suppress(subprocess.CalledProcessError):
+            own_slurm.output("scontrol", "update", f"nodename={node}", "state=resume")
