@@ -69,6 +69,11 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "is not on this machine" in result.stderr
     result = mlxp(app, "cancel", "1-2")
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
+    copy = app.directory / "logs" / "2-old"
+    shutil.copytree(app.directory / "logs" / "2", copy, symlinks=True)
+    result = mlxp(app, "cancel", "logs/2-old", "-y")
+    assert (result.status, "it is a copy of" in result.stderr) == (1, True), result.text
+    shutil.rmtree(copy)
     assert statuses(app)["2"] == "RUNNING"
     # The fourth waits on SLURM, by the limit
     result = cancel(app, "1,2,4")
@@ -124,6 +129,23 @@ def test_cancel_here(app: App) -> None:
     for process in (sweep, plain):
         process.communicate(timeout=400)
     assert (sweep.returncode, plain.returncode) == (1, -15)
+
+
+def test_cancel_a_copied_or_moved_directory(app: App) -> None:
+    """The copy's record names the process of the original; a moved directory is still that of its run."""
+    plain = app.start(app.python, "main.py", "action=sleep60", LOGGING)
+    wait_until(lambda: running(app) == 1)
+    logs = app.directory / "logs"
+    shutil.copytree(logs / "1", logs / "1-old")
+    result = mlxp(app, "cancel", "logs/1-old", "-y")
+    assert result.status == 1, result.text
+    assert f"logs/1-old cannot be cancelled from here: it is a copy of {logs / '1'}" in result.stderr
+    assert plain.poll() is None
+    shutil.rmtree(logs / "1-old")
+    (logs / "1").rename(logs / "moved")
+    assert mlxp(app, "cancel", "logs/moved", "-y").status == 0
+    plain.communicate(timeout=400)
+    assert plain.returncode == -15
 
 
 def test_bad_input_to_cancel(app: App) -> None:

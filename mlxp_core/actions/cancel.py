@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from mlxp_core.actions.selection import sharing_jobs
@@ -137,6 +138,10 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
         return f"it is a run of {host}: cancel it there"
     if resolved.is_over:
         return ""
+    # In a copied directory the record names the job or process of the original. (A moved one has no original.)
+    original = Path(run.recorded_as)
+    if original.exists() and not original.samefile(run.path):
+        return f"it is a copy of {original}, so cancel that run"
     if resolved.status == "NOT_SUBMITTED":
         return f"{resolved.reason}: end that first"
     if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in running_scripts():
