@@ -384,6 +384,21 @@ def test_clean(project: Project) -> None:
         assert (result.status, message in result.stderr) == (2, True), result.text
 
 
+def test_clean_keeps_linked_runs(app: App) -> None:
+    """Neither the link is deleted nor the run."""
+    app.run("action=exit3", LOGGING)
+    app.run("action=exit3", LOGGING)
+    first, elsewhere = app.directory / "logs" / "1", app.directory / "elsewhere"
+    first.rename(elsewhere)
+    first.symlink_to(elsewhere)
+    for status in (0, 1):
+        result = mlxp(app, "clean", "--runs", "--status", "FAILED", "-y")
+        assert result.status == status, result.text
+        assert f"logs/1 is kept: it is a symbolic link to {elsewhere}" in result.stdout
+    assert (first / "metadata" / "info.yaml").samefile(elsewhere / "metadata" / "info.yaml")
+    assert statuses(app) == {"1": "FAILED"}
+
+
 def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
     """Neither its copy nor the run itself."""
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")

@@ -152,6 +152,8 @@ def delete(path: Path) -> None:
     Raises:
         RunDirectoryError: it cannot be, or not whole; what is left has another name.
     """
+    if path.is_symlink():
+        raise RunDirectoryError(f"{path} is a symbolic link to {path.resolve()} and was kept. Delete both yourself.")
     remains = path.with_name(f"{_DELETED}{path.name}-{secrets.token_hex(4)}")
     try:
         path.rename(remains)

@@ -102,6 +102,9 @@ def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
                 click.echo(
                     f"{names([run])} is kept: {resolved.status}{f' ({resolved.reason})' * bool(resolved.reason)}."
                 )
+            elif run.directory.path.is_symlink():
+                target = run.directory.path.resolve()
+                click.echo(f"{names([run])} is kept: it is a symbolic link to {target}. Delete both yourself.")
             else:
                 runs.append(run)
         return _delete_runs(runs, yes=yes) if runs else 1
