@@ -87,13 +87,13 @@ def test_list_show_log(app: App) -> None:
     assert row["directory"] == str(app.directory / "logs" / "2")
     table = list(csv.DictReader(io.StringIO(mlxp(app, "ls", "--csv"))))
     assert [row["train.loss"] for row in table] == ["0.5", "0.25", "nan", "0.75"]
-    assert mlxp(app, "ls", "--where", "x>100").splitlines()[-1] == "No run is like that."
+    assert mlxp(app, "ls", "--where", "x>100").splitlines()[-1] == "No matching runs."
 
     shown = mlxp(app, "show", "2")
     for part in ("is FAILED: ValueError: told to fail", "x=2 action=raise", "a line on stdout", "a line on stderr",
                  f"bash {app.directory}/logs/2/script.sh", "train.loss=0.25", "exit       1"):  # fmt: skip
         assert part in shown
-    assert mlxp(app, "show", "1-3,2", "logs/1").count("log.stdout, its last") == 3
+    assert mlxp(app, "show", "1-3,2", "logs/1").count("of log.stdout:") == 3
     assert mlxp(app, "log", "3") == "a line on stdout\n"
     assert mlxp(app, "log", "--err", str(app.directory / "logs" / "3")) == "a line on stderr\n"
     assert mlxp(app, "log", "-f", "1") == "a line on stdout\n"
@@ -109,16 +109,24 @@ def test_list_show_log(app: App) -> None:
         (["ls", "--sort", "y"], "no run has 'y'"),
         (["ls", "--columns", "run,statos"], "did you mean status?"),
         (["ls", "--status", "FALED"], "did you mean FAILED?"),
-        (["ls", "--json", "--csv"], "cannot go together"),
-        (["ls", "nowhere"], "There is no directory nowhere"),
+        (["ls", "--json", "--csv"], "cannot be combined"),
+        (["ls", "nowhere"], "No ./nowhere here. Run mlxp where you launched the runs"),
         (["ls", "conf"], "There are no runs in "),
-        (["show", "7"], "There is no run 7 in logs; it has 1 to 1."),
+        (["show", "7"], "There is no run 7 in logs; it has 1."),
         (["show", "5-9"], "There is no run 5-9 in logs"),
-        (["show", "1,x"], "'1,x' is no run"),
+        (["show", "1,x"], "'1,x' is not a run"),
         (["show", "conf/"], "it has no info.yaml"),
         (["log", "1-3"], None),
+        (
+            ["ls", "--columns", "run,", "status"],
+            "--columns ends with a comma (got 'run,'). Write the list without spaces",
+        ),
+        (["ls", "--status", "FAILED,", "TIMEOUT"], "--status ends with a comma"),
+        (["status"], "Did you mean 'mlxp ls'?"),
+        (["kill", "1"], "Did you mean 'mlxp cancel'?"),
+        (["tail", "1"], "Did you mean 'mlxp log -f'?"),
         (["show"], "Missing argument"),
-        (["log", "logs/none"], "'logs/none' is no run"),
+        (["log", "logs/none"], "'logs/none' is not a run"),
     ],
 )
 def test_wrong_use(tmp_path: Path, arguments: list[str], said: str | None) -> None:
@@ -129,6 +137,32 @@ def test_wrong_use(tmp_path: Path, arguments: list[str], said: str | None) -> No
         return
     text = mlxp(app, *arguments, status=2)
     assert said in text
+
+
+def test_there_is_no_such_run(tmp_path: Path) -> None:
+    """The message lists the runs that there are."""
+    app = App(tmp_path)
+    for number in (1, 3, 4):
+        make_run(tmp_path / "logs" / str(number), status="COMPLETE", exit_status=0)
+    for number in range(1, 101):
+        make_run(tmp_path / "many" / str(2 * number), status="COMPLETE", exit_status=0)
+    assert "There is no run 2 in logs; it has 1, 3-4." in mlxp(app, "show", "2", status=2)
+    text = mlxp(app, "show", "1", "-d", "many", status=2)
+    assert "it has 2, 4, 6, 8, 10, 12, ..., 190, 192, 194, 196, 198, 200." in text
+
+
+def test_there_is_no_such_directory(tmp_path: Path) -> None:
+    """Runs in Hydra's own directories are pointed out."""
+    app = App(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    assert mlxp(app, "ls", status=2) == (
+        "No ./logs here. Run mlxp where you launched the runs, or give their directory.\n"
+    )
+    make_run(tmp_path / "multirun" / "2026-11-23" / "03-31-43" / "0", status="COMPLETE", exit_status=0)
+    for command in (["ls"], ["watch"], ["show", "1"], ["cancel", "--all"], ["resubmit", "--failed"]):
+        text = mlxp(app, *command, status=2)
+        assert text.endswith(" There are runs in ./multirun: try 'mlxp ls multirun'.\n")
+    assert "There is no directory /nowhere." in mlxp(app, "ls", "/nowhere", status=2)
 
 
 def make_run(path: Path, **values: Any) -> Path:
@@ -271,7 +305,7 @@ def test_hydras_own_directories(app: App) -> None:
     assert list(statuses(app, str(first / "1"))) == ["1"]
     assert "x=2" in mlxp(app, "show", "1", "-d", str(first))
     assert "x=2" in mlxp(app, "show", str(first / "1"))
-    assert "The number 0 means 2 runs in multirun" in mlxp(app, "show", "0", "-d", "multirun", status=2)
+    assert "2 runs in multirun have the number 0" in mlxp(app, "show", "0", "-d", "multirun", status=2)
     assert not list(first.glob("*/.mlxp-cache.json"))
 
 
@@ -284,7 +318,7 @@ def test_launches_that_are_not_submitted(app: App) -> None:
     plan.write_text(plan.read_text().replace('"dry_run": true', '"dry_run": false'))
     assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
     assert f"'mlxp resume {launch.parent}' submits it" in listed(app)[0]["reason"]
-    assert "3/3 over: 3 NOT_SUBMITTED" in mlxp(app, "watch", status=1)
+    assert "3/3 finished: 3 NOT_SUBMITTED" in mlxp(app, "watch", status=1)
     (launch / "1").mkdir(exist_ok=True)
     (launch / "1" / "answer.txt").touch()
     size = json.loads(plan.read_text())["array_size"]
@@ -384,9 +418,9 @@ def test_watch_and_follow(app: App) -> None:
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
     stdout, stderr = watching.communicate(timeout=400)
-    assert "0/2 over: 2 RUNNING" in stdout, stderr
+    assert "0/2 finished: 2 RUNNING" in stdout, stderr
     assert "RUNNING -> COMPLETE  x=2" in stdout
-    assert stdout.splitlines()[-1] == "2/2 over: 2 COMPLETE"
+    assert stdout.splitlines()[-1] == "2/2 finished: 2 COMPLETE"
     assert watching.returncode == 0
     assert following.communicate(timeout=400) == ("a line on stdout\n", "3 is COMPLETE\n")
     assert following.returncode == 0
@@ -433,11 +467,34 @@ def test_interrupted(app: App) -> None:
         assert program.exitstatus == 130
 
 
+def test_a_closed_pipe(app: App) -> None:
+    """What nobody reads is dropped, and nothing else."""
+    code = (
+        "import sys; from mlxp_core.console import say; print(say('lost', sys.stderr), say('x', sys.stderr), say('y'))"
+    )
+    make_run(
+        app.directory / "logs" / "1", status="RUNNING", process_id=os.getpid(), start_time="2126-01-01T00:00+00:00"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run([app.python, "-c", code], stdout=subprocess.PIPE, stderr=pipe, text=True, check=True)
+        assert done.stdout == "y\nFalse True True\n"
+        for arguments, status in ((["ls"], 0), (["watch"], 1)):
+            result = subprocess.run(
+                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60
+            )
+            assert (result.returncode, result.stderr) == (status, b"")
+
+
 def test_help(app: App) -> None:
     top = mlxp(app, "--help")
     for command in ("ls", "show", "log", "watch", "resume"):
         assert command in top
         assert "Example" in mlxp(app, command, "--help")
+    assert "..." not in re.sub(r"(?<=[A-Z])\.\.\.|\[ARGS\]\.\.\.", "", top)  # no summary is cut
+    assert max(map(len, top.splitlines())) <= 80
+    assert mlxp(app, "--version").startswith("hydra-mlxp 0.")
     code = "import sys, mlxp_core.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = app.call(app.python, "-c", code).stdout.split()
     assert not {"hydra", "omegaconf", "rich", "yaml", "submitit", "git"} & set(loaded)

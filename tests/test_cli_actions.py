@@ -38,8 +38,8 @@ def cancel(app: App, *arguments: str) -> Result:
     """Cancel runs; OAR may take longer for it than the command waits."""
     result = mlxp(app, "cancel", *arguments, "-y")
     shown = result.stdout.partition("Now:\n")[2]
-    assert "CANCELLED" in shown or "not over yet" in result.stderr, result.text
-    assert (result.status == 0) == ("not over yet" not in result.stderr)
+    assert "CANCELLED" in shown or "Not cancelled yet" in result.stderr, result.text
+    assert (result.status == 0) == ("Not cancelled yet" not in result.stderr)
     left = [line.split()[0] for line in shown.splitlines()]
     wait_until(lambda: not any(statuses(app)[Path(run).name] == "RUNNING" for run in left))
     return result
@@ -77,13 +77,13 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert statuses(app)["2"] == "RUNNING"
     # The fourth waits on SLURM, by the limit
     result = cancel(app, "1,2,4")
-    assert "logs/1 was over already: COMPLETE\n" in result.stdout
+    assert "logs/1 had already finished: COMPLETE\n" in result.stdout
     assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
     assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
     cancel(app, "--all")
     assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
     result = mlxp(app, "cancel", "--all")
-    assert (result.status, result.stdout.count("was over already")) == (0, 4)
+    assert (result.status, result.stdout.count("had already finished")) == (0, 4)
 
 
 def test_cancel_shared_jobs(scheduler: Cluster) -> None:
@@ -93,7 +93,7 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
     scheduler.wait_for(lambda: running(app) == 3, 150)
     result = cancel(app, "1")
-    assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
+    assert re.search(r"share a job with them, and are cancelled too:\n  logs/2  RUNNING", result.stdout)
     assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
     cancel(app, "logs/3")
 
@@ -153,13 +153,13 @@ def test_bad_input_to_cancel(app: App) -> None:
     os.chown(app.directory / "logs" / "1", 12345, 12345)
     for arguments, status, message in (
         ((), 2, "Name runs, or give --all"),
-        (("7",), 2, "There is no run 7 in logs; it has 1 to 1"),
-        (("1",), 2, "is a run of user 12345: it is not yours to change"),
+        (("7",), 2, "There is no run 7 in logs; it has 1."),
+        (("1",), 2, "belongs to user 12345; only the owner can do this"),
     ):
         for command in ("cancel", "resubmit") if arguments else ("cancel",):
             result = mlxp(app, command, *arguments)
             assert (result.status, message in result.stderr) == (status, True), result.text
-    assert "it is not yours to change" in mlxp(app, "rerun", "1").stderr
+    assert "only the owner can do this" in mlxp(app, "rerun", "1").stderr
     assert "Example" in mlxp(app, "cancel", "--help").stdout
 
 
@@ -227,10 +227,11 @@ def test_resubmit(scheduler: Cluster) -> None:
         assert "logs/edited" in subprocess.run(names["slurm"], capture_output=True, text=True, check=True).stdout
     result = mlxp(app, "resubmit", "5", "1")
     assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
-    assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
+    assert "This overwrites the results of 1 COMPLETE run (logs/1)" in result.stdout
     cancel(app, "5")
     result = mlxp(app, "resubmit", "--failed")
-    assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
+    assert result.status == 0, result.text
+    assert "Skipped 1 CANCELLED run: logs/5. Name runs to resubmit them." in result.stdout
     assert len(scheduler.job_ids(app)) == 8
     assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted.\n"
 
@@ -306,12 +307,14 @@ def test_rerun_without_a_commit(app: App) -> None:
     app.run("x=1", LOGGING)
     for arguments in (("logs/1", "x=9"), ("sweep/1", "x=6", LOGGING)):
         result = mlxp(app, "rerun", *arguments)
-        assert (result.status, "so the code is that of today" in result.stderr) == (0, True), result.text
+        assert (result.status, "so the new run uses the present code" in result.stderr) == (0, True), result.text
     seen = {Path(run["output_dir"]).name: run for run in app.seen() if "logs" in run["output_dir"]}
     assert [seen[number]["config"]["x"] for number in "123"] == [1, 9, 6]
     assert (seen["3"]["config"]["y"], seen["3"]["main"][1], seen["3"]["edited"]) == (5, "main", 1)
     result = mlxp(app, "rerun", "1", "x")
-    assert (result.status, "'x' is no override" in result.stderr) == (2, True), result.text
+    assert (result.status, "'x' is not an override" in result.stderr) == (2, True), result.text
+    result = mlxp(app, "rerun", "1", "-m", "x=1,2")
+    assert (result.status, "mlxp rerun 1 hydra/launcher=slurm x=1,2" in result.stderr) == (2, True), result.text
 
 
 def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
@@ -350,9 +353,9 @@ def test_clean(project: Project) -> None:
     first, second = (project.directory / ".workdir" / project.root.name / commit for commit in (finished, failed))
     result = mlxp(project, "clean")
     assert (result.status, f"Kept: .workdir/{second.parent.name}/{failed}\n" in result.stdout) == (2, True), result.text
-    assert re.search(rf"{finished} +1 +\d+ kB$", result.stdout, re.MULTILINE), result.text
+    assert re.search(rf"{finished} +1 +[\d.]+ kB$", result.stdout, re.MULTILINE), result.text
     (first / "tutorial" / "result.txt").write_text("0.97")
-    assert "it holds what no commit has: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
+    assert "it contains files that are in no commit: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
     (first / "tutorial" / "result.txt").unlink()
     project.git("checkout", "-q", finished)
     assert project.run("action=exit3", *COPY, "hydra.callbacks.mlxp_logging.parent_log_dir=others").status == 3
@@ -378,7 +381,7 @@ def test_clean(project: Project) -> None:
     for arguments, message in (
         (("--runs",), "--runs and --status go together"),
         (("--runs", "--status", "FAILD"), "there is no status FAILD; did you mean FAILED?"),
-        (("nowhere", "--runs", "--status", "FAILED"), "There is no directory nowhere"),
+        (("nowhere", "--runs", "--status", "FAILED"), "No ./nowhere here"),
     ):
         result = mlxp(project, "clean", *arguments)
         assert (result.status, message in result.stderr) == (2, True), result.text
@@ -420,7 +423,7 @@ def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
     slurm.wait(slurm.job_ids(app))
     command = str(Path(app.python).parent / "mlxp")
     result = app.call(command, "resubmit", "--failed", env={"PATH": "/nowhere"})
-    assert (result.status, result.stderr.count("SLURM does not tell whether it is over")) == (1, 2), result.text
+    assert (result.status, result.stderr.count("SLURM did not report whether it has finished")) == (1, 2), result.text
     # As if the job had been forgotten before it left an end
     record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
     record.write_text(
@@ -433,9 +436,7 @@ def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
     assert statuses(app) == {"1": "UNKNOWN", "2": "FAILED"}
     result = mlxp(app, "resubmit", "--failed")
     assert (result.status, "Submitting logs/2 to SLURM" in result.stdout) == (0, True), result.text
-    assert (
-        "Left out, UNKNOWN (nobody can know any more how they ended); name them to submit them: logs/1" in result.text
-    )
+    assert "Skipped 1 UNKNOWN run (end not recorded): logs/1. Name runs to resubmit them." in result.text
     result = mlxp(app, "resubmit", "1")
-    assert (result.status, "What they wrote is written over: 1 UNKNOWN (logs/1)" in result.stdout) == (2, True)
+    assert (result.status, "This overwrites the results of 1 UNKNOWN run (logs/1)" in result.stdout) == (2, True)
     assert mlxp(app, "resubmit", "1", "-y").status == 0
