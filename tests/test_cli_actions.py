@@ -24,18 +24,18 @@ LOGGING = "hydra/callbacks=mlxp_logging"
 
 
 def mlxp(app: App, *arguments: str) -> Result:
-    """The command, as the application's user."""
+    """Run the command as the application's user."""
     return app.call(str(Path(app.python).parent / "mlxp"), *arguments)
 
 
 def statuses(app: App, *arguments: str) -> dict[str, str]:
-    """What `mlxp ls` says of each run."""
+    """Return the status of each run from `mlxp ls`."""
     rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
     return {row["run"]: row["status"] for row in rows}
 
 
 def cancel(app: App, *arguments: str) -> Result:
-    """Cancel runs; OAR may take longer for it than the command waits."""
+    """Cancel runs; OAR may need more time than the command waits."""
     result = mlxp(app, "cancel", *arguments, "-y")
     shown = result.stdout.partition("Now:\n")[2]
     assert "CANCELLED" in shown or "Not cancelled yet" in result.stderr, result.text
@@ -53,12 +53,12 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
 
 
 def running(app: App) -> int:
-    """How many runs have begun."""
+    """Return how many runs have started."""
     return len(list(app.directory.glob("logs/*/seen.json")))
 
 
 def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    """Waiting and running tasks of an array, and one that is over."""
+    """Pending, running and finished tasks of an array."""
     app = cluster.app(f"actions-{request.node.name}").write_probe()
     extra = ["hydra.launcher.array_parallelism=2"] if cluster.launcher == "slurm" else []
     app.sweep("action=null,sleep100,sleep101,sleep102", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
@@ -75,7 +75,7 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, "it is a copy of" in result.stderr) == (1, True), result.text
     shutil.rmtree(copy)
     assert statuses(app)["2"] == "RUNNING"
-    # The fourth waits on SLURM, by the limit
+    # The fourth run is pending on SLURM, because of array_parallelism
     result = cancel(app, "1,2,4")
     assert "logs/1 had already finished: COMPLETE\n" in result.stdout
     assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
@@ -87,7 +87,7 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
 
 
 def test_cancel_shared_jobs(scheduler: Cluster) -> None:
-    """The others of the job are named."""
+    """The other runs of the job are listed."""
     app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
@@ -99,7 +99,7 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
 
 
 def test_cancel_here(app: App) -> None:
-    """A run that runs, one that waits, a plain one; a question that is answered."""
+    """A running, a pending and a plain run on this machine; the question is answered."""
     sweep = app.start(app.python, "main.py", "-m", "action=sleep60,sleep61", "hydra/launcher=local", LOGGING,
                       "hydra.launcher.n_jobs=1")  # fmt: skip
     plain = app.start(app.python, "main.py", "action=sleep62", LOGGING)
@@ -124,7 +124,7 @@ def test_cancel_here(app: App) -> None:
     record = info(app.directory / "logs" / first)
     assert (record["status"], record["error"]["message"]) == ("FAILED", "ended by signal SIGTERM during the run")
     assert statuses(app)[own] == "FAILED"
-    wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher goes on with the next one
+    wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher starts the next run
     assert mlxp(app, "cancel", "--all", "-y").status == 0
     for process in (sweep, plain):
         process.communicate(timeout=400)
@@ -132,7 +132,7 @@ def test_cancel_here(app: App) -> None:
 
 
 def test_cancel_a_copied_or_moved_directory(app: App) -> None:
-    """The copy's record names the process of the original; a moved directory is still that of its run."""
+    """A copy is refused, because its record names the process of the original; a moved directory is not."""
     plain = app.start(app.python, "main.py", "action=sleep60", LOGGING)
     wait_until(lambda: running(app) == 1)
     logs = app.directory / "logs"
@@ -163,13 +163,13 @@ def test_bad_input_to_cancel(app: App) -> None:
     assert "Example" in mlxp(app, "cancel", "--help").stdout
 
 
-# Fails until there is a file `mended` where it is started
+# The action `flaky` fails until there is a file `mended` in the working directory
 FLAKY = PROBE.replace(
     "    if action ==",
     "    if action == 'flaky' and not Path('mended').exists():\n        sys.exit(7)\n    if action ==",
     1,
 )
-# Kills the command just before it starts one of these programs
+# Kills the command just before it starts sbatch or oarsub
 KILLED = """
 import os, signal, sys
 from mlxp_core.cli import main
@@ -184,23 +184,23 @@ main()
 
 
 def flaky(app: App) -> App:
-    """The probe, with an action that fails."""
+    """Write the probe with an action that fails at first."""
     app.write_probe().write("main.py", FLAKY)
     return app
 
 
 def new_jobs(scheduler: Cluster, app: App, old: list[str]) -> list[str]:
-    """The jobs submitted since then; SLURM may have forgotten the others."""
+    """Return the jobs that are not in `old`; SLURM may have forgotten old ones."""
     return [job for job in scheduler.job_ids(app) if job not in old]
 
 
 def lines(app: App, number: int) -> int:
-    """How often a run's application printed its line."""
+    """Return how often a run's application printed its line."""
     return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
 
 
 def test_resubmit(scheduler: Cluster) -> None:
-    """All that failed, once, by two commands at the same time; one that asks for something else in its script."""
+    """Two commands at the same time submit each failed run once; a run with edited directives is submitted apart."""
     app = flaky(scheduler.app(f"actions-resubmit-{scheduler.launcher}"))
     app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
@@ -237,7 +237,7 @@ def test_resubmit(scheduler: Cluster) -> None:
 
 
 def test_resubmit_is_killed(scheduler: Cluster) -> None:
-    """Just before it submits: nobody submits twice then."""
+    """Killed just before the submission; `mlxp resume` then submits each run once."""
     app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
     app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
@@ -255,7 +255,7 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
 
 
 def test_resubmit_here(app: App) -> None:
-    """The runs of hydra/launcher=local; a plain run has no script."""
+    """Runs of hydra/launcher=local; a plain run has no script."""
     flaky(app)
     app.run("-m", "action=flaky,null,exit3", "hydra/launcher=local", LOGGING)
     app.run(LOGGING)
@@ -272,7 +272,7 @@ def test_resubmit_here(app: App) -> None:
 
 
 def test_rerun(project: Project) -> None:
-    """The code of the commit, also when its copy is gone, with the overrides of then and more; a sweep, launched."""
+    """The new run has the old commit, even if its copy was deleted, and the old overrides; also as a sweep."""
     commit = project.head
     project.launch("x=5", "action=null")
     project.write("answer.py", "VALUE = 2\n")
@@ -299,7 +299,7 @@ def test_rerun(project: Project) -> None:
 
 
 def test_rerun_without_a_commit(app: App) -> None:
-    """Today's code, and it says so; a run of Hydra's own directories, another start form, an option of Hydra's."""
+    """The present code is used, with a message; also for runs in Hydra's directories, started by `python -m`."""
     app.write("conf/other.yaml", "x: 3\naction: null\n")
     local = ("hydra/launcher=local", "hydra.sweep.dir=sweep")
     app.run("-m", "--config-name=other", "+y=4,5", *local, program=("-m", "main"))
@@ -318,7 +318,7 @@ def test_rerun_without_a_commit(app: App) -> None:
 
 
 def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
-    """A run of a sweep there: once more there, and here, where the launcher's options do no harm."""
+    """A run of a sweep is started again on the scheduler, and here, where the launcher's options are ignored."""
     home = scheduler.app(f"actions-rerun-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     launcher = f"hydra/launcher={scheduler.launcher}"
@@ -344,7 +344,7 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
 
 
 def test_clean(project: Project) -> None:
-    """Copies that no run needs, in all directories of runs; their commits stay while a record names them; runs."""
+    """Copies are kept for runs in all directories, and commits while a record names them; runs are deleted."""
     finished = project.head
     project.launch("x=1")
     project.write("answer.py", "VALUE = 2\n")
@@ -388,7 +388,7 @@ def test_clean(project: Project) -> None:
 
 
 def test_clean_keeps_linked_runs(app: App) -> None:
-    """Neither the link is deleted nor the run."""
+    """Neither the link nor the run is deleted."""
     app.run("action=exit3", LOGGING)
     app.run("action=exit3", LOGGING)
     first, elsewhere = app.directory / "logs" / "1", app.directory / "elsewhere"
@@ -402,8 +402,8 @@ def test_clean_keeps_linked_runs(app: App) -> None:
     assert statuses(app) == {"1": "FAILED"}
 
 
-def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
-    """Neither its copy nor the run itself."""
+def test_clean_keeps_running_runs(scheduler: Cluster) -> None:
+    """Neither the run nor its copy is deleted."""
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
@@ -416,15 +416,15 @@ def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
     cancel(project, "1")
 
 
-def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
-    """The scheduler is out of reach, or has forgotten the job."""
+def test_unknown_runs_are_not_resubmitted_unasked(slurm: Cluster) -> None:
+    """The scheduler cannot be reached, or has forgotten the job."""
     app = slurm.app("actions-unknown").write_probe()
     app.sweep("action=exit3", "x=1,2", "hydra/launcher=slurm", LOGGING)
     slurm.wait(slurm.job_ids(app))
     command = str(Path(app.python).parent / "mlxp")
     result = app.call(command, "resubmit", "--failed", env={"PATH": "/nowhere"})
     assert (result.status, result.stderr.count("SLURM did not report whether it has finished")) == (1, 2), result.text
-    # As if the job had been forgotten before it left an end
+    # As if SLURM had forgotten the job, and the job had not recorded its end
     record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
     record.write_text(
         re.sub("^(error|exit_status):.*\n(  .*\n)*", "", record.read_text().replace("FAILED", "RUNNING"), flags=re.M)
