@@ -56,14 +56,14 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
     assert statuses(app) == ["PENDING", "PENDING"]
     watching = app.start(str(Path(app.python).with_name("mlxp")), "watch", "--interval", "1")
     assert watching.stdout is not None
-    assert watching.stdout.readline() == "0/2 over: 2 PENDING\n"
+    assert watching.stdout.readline() == "0/2 finished: 2 PENDING\n"
     first, second = cluster.job_ids(app)
     cluster.cancel([second])
     assert "PENDING -> CANCELLED (somebody cancelled it)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
     stdout, stderr = watching.communicate(timeout=400)
-    assert stdout.splitlines()[-1] == "2/2 over: 2 CANCELLED", stderr
+    assert stdout.splitlines()[-1] == "2/2 finished: 2 CANCELLED", stderr
     assert watching.returncode == 1
     assert statuses(app) == ["CANCELLED", "CANCELLED"]
     if cluster.launcher == "slurm":
