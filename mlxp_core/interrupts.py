@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 # What a terminal sends to all programs in it
 TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
@@ -45,23 +42,3 @@ def raise_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def wait_readable(file: TextIO) -> None:
-    """Wait until something can be read, or the input has ended.
-
-    In a read, a signal that comes just before it is not handled until something is read; here it is handled at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(woken, False)
-    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        while file.fileno() not in select.select([file.fileno(), woken], [], [])[0]:
-            os.read(woken, 1024)  # of a signal whose handler lets the program go on
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(wake)
-        os.close(woken)
