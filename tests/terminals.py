@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from pathlib import Path
+
 import pexpect
 
 from tests.programs import App
@@ -30,6 +34,18 @@ class Terminal:
         """Answer a prompt; return the text up to the next prompt, without the echo of the answer."""
         self.child.sendline(text)
         return self.until(prompt).removeprefix(f"{text}\n")
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Send a signal once the program waits for an answer.
+
+        Python handles a signal that comes just before it reads only after the read: no user is that fast, a test is.
+        """
+        while Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.01)
+        if number == signal.SIGINT:
+            self.child.sendcontrol("c")
+        else:
+            self.child.kill(number)
 
     def end(self, text: str | None = None) -> tuple[int, str]:
         """Answer the last prompt; return the exit status and the remaining text."""
