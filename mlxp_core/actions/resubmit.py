@@ -124,7 +124,7 @@ def _launch(sweep_dir: Path, plan: Plan) -> int:
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
         launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
-        paths = path_ranges([run.directory.path for run in plan.runs], lambda path: short_path(path, plan.started_in))
+        paths = path_ranges(short_path(run.directory.path, plan.started_in) for run in plan.runs)
         launch.start(f"Submitting {paths} to {scheduler.title}:")
     return len(plan.runs)
 

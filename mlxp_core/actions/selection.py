@@ -159,7 +159,7 @@ def _numbered(spans: Sequence[tuple[int, int]], directory: Path, word: str) -> l
 
 def _ranges(numbers: Sequence[int]) -> str:
     """Return sorted numbers in one line, such as `1, 3-7`; of many ranges only the first and last ones."""
-    ranges = path_ranges([Path(str(number)) for number in numbers], str).split(", ")
+    ranges = path_ranges(map(str, numbers)).split(", ")
     if len(ranges) > _MAX_RANGES:
         half = _MAX_RANGES // 2
         ranges = [*ranges[:half], "...", *ranges[-half:]]

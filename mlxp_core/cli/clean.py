@@ -60,18 +60,16 @@ def _clean_copies(directory: Path, *, yes: bool) -> int:
     if not copies:
         say(f"There are no safe copies for the runs in {directory}.")
         return 0
-    here = Path.cwd()
     for copy in copies:
         if copy.reason:
-            say(f"Kept: {short_path(copy.path, here)}\n  {copy.reason}.")
+            say(f"Kept: {short_path(copy.path)}\n  {copy.reason}.")
     unused = [copy for copy in copies if not copy.reason]
     if not unused:
         say("There is no safe copy to delete.")
         return 0
     sizes = [disk_usage(copy.path) for copy in unused]
     rows = [
-        [short_path(copy.path, here), str(len(copy.runs)), decimal(size)]
-        for copy, size in zip(unused, sizes, strict=True)
+        [short_path(copy.path), str(len(copy.runs)), decimal(size)] for copy, size in zip(unused, sizes, strict=True)
     ]
     print_table(["safe copy", "runs", "size"], rows)
     what = "this copy" if len(unused) == 1 else f"these {len(unused)} copies"
@@ -86,7 +84,7 @@ def _clean_copies(directory: Path, *, yes: bool) -> int:
             say(str(error), sys.stderr)
             failed = 1
             continue
-        path = short_path(copy.path, here)
+        path = short_path(copy.path)
         say(f"Deleted: {path}" if is_deleted else f"Kept: {path}\n  it is used by now, or already deleted.")
     return failed
 

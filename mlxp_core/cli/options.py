@@ -61,7 +61,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 def run_paths(runs: Sequence[RunRecord]) -> str:
     """Return the directories of runs in one line: `logs/5-16, logs/18`."""
-    return path_ranges([run.directory.path for run in runs], lambda path: short_path(path, Path.cwd()))
+    return path_ranges(short_path(run.directory.path) for run in runs)
 
 
 def status_and_reason(resolved: ResolvedStatus) -> str:
