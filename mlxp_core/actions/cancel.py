@@ -59,10 +59,10 @@ class Cancellation:
             if reason := _why_not(run, resolved, scripts):
                 self.blocked.append((run, reason))
             else:
-                (self.finished if resolved.is_over else self.active).append(CheckedRun(run, resolved))
+                (self.finished if resolved.is_finished else self.active).append(CheckedRun(run, resolved))
         self.notes = list(self._states.notes)
         sharing = self._check(sharing_jobs([run for run, _ in self.active]))
-        self.sharing = [checked for checked in sharing if not checked.resolved.is_over]
+        self.sharing = [checked for checked in sharing if not checked.resolved.is_finished]
 
     def _check(self, runs: Sequence[RunRecord]) -> list[CheckedRun]:
         return [CheckedRun(*pair) for pair in zip(runs, self._states.resolve(runs), strict=True)]
@@ -119,7 +119,7 @@ class Cancellation:
         reader, end = RunReader(paths[0].parent), time.monotonic() + timeout_s
         while True:
             checked = self._check(reader.read_some(paths))
-            active = [run for run, resolved in checked if not resolved.is_over]
+            active = [run for run, resolved in checked if not resolved.is_finished]
             if not active or time.monotonic() > end:
                 self.notes += [note for note in self._states.notes if note not in self.notes]
                 return checked
@@ -143,7 +143,7 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus, scripts: Mapping[str, int
     unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
     if run.job_id is None and unfinished and host not in (None, socket.gethostname()):
         return f"it runs on {host}, so cancel it there"
-    if resolved.is_over:
+    if resolved.is_finished:
         return ""
     # In a copied directory the record names the job or process of the original. (A moved one has no original.)
     original = Path(run.recorded_as)

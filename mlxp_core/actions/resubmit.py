@@ -60,7 +60,7 @@ def choose(runs: Sequence[RunRecord]) -> Choice:
     states, choice = StatusResolver(), Choice()
     sharing = sharing_jobs(runs)
     checked = states.resolve([*runs, *sharing])
-    busy = {run.job_id for run, resolved in zip([*runs, *sharing], checked, strict=True) if not resolved.is_over}
+    busy = {run.job_id for run, resolved in zip([*runs, *sharing], checked, strict=True) if not resolved.is_finished}
     for run, resolved in zip(runs, checked, strict=False):
         silent = run.scheduler in states.silent and run.first_job_id is not None
         shares = run.launch is not None and run.launch.shares_jobs and run.job_id in busy
@@ -79,7 +79,7 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
     """Return why a run cannot run again in its directory; empty if it can."""
     status = f"{resolved.status} ({resolved.reason})" if resolved.reason else resolved.status
     dry_run = run.is_unsubmitted and run.launch is not None and run.launch.dry_run
-    if run.problem or not resolved.is_over or (run.is_unsubmitted and not dry_run):
+    if run.problem or not resolved.is_finished or (run.is_unsubmitted and not dry_run):
         return f"it is {status}"
     script = run.directory.script
     if not script.exists():

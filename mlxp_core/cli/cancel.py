@@ -77,7 +77,7 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     _list(now)
     for note in cancellation.notes[before:]:
         say(note, sys.stderr)
-    active = [run for run, resolved in now if not resolved.is_over]
+    active = [run for run, resolved in now if not resolved.is_finished]
     if active and not problems:
         say(f"Not cancelled yet: {run_paths(active)}. Check again with 'mlxp ls'.", sys.stderr)
     return not active and not problems

@@ -114,7 +114,7 @@ def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
             path = run.directory.path
             unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
             silent = run.scheduler in states.silent and run.first_job_id is not None
-            if not resolved.is_over or unsubmitted or silent or resolved.status not in words:
+            if not resolved.is_finished or unsubmitted or silent or resolved.status not in words:
                 say(f"{run_paths([run])} is kept: {status_and_reason(resolved)}.")
             elif path.is_symlink():
                 say(f"{run_paths([run])} is kept: it is a symbolic link to {path.resolve()}. Delete both yourself.")

@@ -96,7 +96,7 @@ def _follow(run: RunRecord, file: Path, interval: float) -> int:
                 stdout.flush()
         except FileNotFoundError:
             pass
-        if resolved.is_over:
+        if resolved.is_finished:
             say(f"{run.name} is {resolved.status}{f': {resolved.reason}' if resolved.reason else ''}", sys.stderr)
             return int(resolved.has_failed)
         time.sleep(_READ_INTERVAL_S)

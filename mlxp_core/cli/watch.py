@@ -103,7 +103,7 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar.add_task(count(look.rows, "run"), total=len(look.rows), completed=look.over)
     # Running ones first, then other active ones, then the finished ones
-    rows = sorted(look.rows, key=lambda row: (row.resolved.is_over, row.resolved.status != "RUNNING"))
+    rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
     now = time.time()
     table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
