@@ -3,19 +3,22 @@ PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
 
-.PHONY: demo test lint tests tests-next bench clean
+.PHONY: demo test lint docs tests tests-next bench clean
 
 demo: .venv/installed
 	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
 		hydra/launcher=local hydra/callbacks=mlxp_logging
 	cd example_app && ../.venv/bin/python table.py logs
 
-test: lint tests tests-next
+test: lint docs tests tests-next
 
 lint: .venv/installed
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+docs: .venv/installed
+	.venv/bin/sphinx-build -W --keep-going -q -E docs docs/_build
 
 tests: .venv/installed
 	.venv/bin/python -m pytest -rs -n 3 --dist loadfile -m "not alone"
@@ -26,7 +29,7 @@ tests-next: .venv-next/installed
 	.venv-next/bin/python -m pytest -rs -m "alone and not once"
 
 .venv/installed: setup.py pyproject.toml
-	./tests/make-venv $(PYTHON) .venv -e '.[dev,example]'
+	./tests/make-venv $(PYTHON) .venv -e '.[dev,docs,example]'
 	touch $@
 
 .venv-next/installed: setup.py pyproject.toml
@@ -55,4 +58,4 @@ bench: .venv-bench/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-next .venv-bench build dist *.egg-info example_app/logs
+	rm -rf .venv .venv-next .venv-bench build dist *.egg-info docs/_build example_app/logs
