@@ -71,6 +71,7 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
     copy = app.directory / "logs" / "2-old"
     shutil.copytree(app.directory / "logs" / "2", copy, symlinks=True)
+    app.give()
     result = mlxp(app, "cancel", "logs/2-old", "-y")
     assert (result.status, "it is a copy of" in result.stderr) == (1, True), result.text
     shutil.rmtree(copy)
