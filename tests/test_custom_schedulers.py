@@ -25,8 +25,6 @@ from tests.test_job_script import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
 (PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)
-    r"```python\n(import shlex\n.*?)```", (REPOSITORY / "docs" / "custom-schedulers.md").read_text(), re.DOTALL
-)
 LOGGING = "hydra/callbacks=mlxp_logging"
 # Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
 JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
