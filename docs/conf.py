@@ -2,6 +2,10 @@
 
 from importlib.metadata import version as installed_version
 
+from pygments.lexer import RegexLexer
+from pygments.token import Generic, Text
+from sphinx.application import Sphinx
+
 project = "hydra-mlxp"
 copyright = "2026, the hydra-mlxp authors"
 version = release = installed_version("hydra-mlxp")
@@ -39,3 +43,17 @@ html_theme = "furo"
 html_title = "hydra-mlxp"
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]
+
+
+class ConsoleLexer(RegexLexer):
+    """Commands behind `$`, and output, in which `#` and `>` are no prompts."""
+
+    tokens = {  # noqa: RUF012  # as pygments wants it
+        "root": [(r"^\$ ", Generic.Prompt, "command"), (r".*\n", Generic.Output)],
+        "command": [(r".*\\\n", Text), (r".*\n", Text, "#pop")],
+    }
+
+
+def setup(app: Sphinx) -> None:
+    """Use the lexer above for blocks of type console."""
+    app.add_lexer("console", ConsoleLexer)

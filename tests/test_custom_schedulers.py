@@ -1,4 +1,4 @@
-"""A scheduler's class of the user's: PBS from the README, by a real qsub, and classes with a mistake in them."""
+"""A scheduler's class of the user's: PBS from the documentation, by a real qsub, and classes with a mistake in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from tests.clusters import REPOSITORY, Cluster
 from tests.programs import App, Result, info
 from tests.test_job_script import a_job
 
-(PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
+(PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)
 LOGGING = "hydra/callbacks=mlxp_logging"
 # Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
 JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
