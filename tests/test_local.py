@@ -13,6 +13,8 @@ import pytest
 
 from tests.programs import App, info
 
+pytestmark = pytest.mark.hydra
+
 VALUES = """
 import dataclasses, json, sys
 from hydra.core.config_store import ConfigStore
