@@ -223,8 +223,14 @@ def _make_cluster_python(directory: Path) -> None:
     ignore = shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__")
     shutil.copytree(REPOSITORY, source, ignore=ignore)
     make_venv = [str(HERE.parent / "make-venv"), "/usr/bin/python3", str(directory)]
-    subprocess.run([*make_venv, *pins, f"{source}[example]"], check=True)
-    subprocess.run([*make_venv, "--force-reinstall", "--no-deps", str(source)], check=True)
+    subprocess.run([*make_venv, *pins, "--reinstall-package", "hydra-mlxp", f"{source}[example]"], check=True)
+    # The scheduler's user may not write there what Python would keep for the next start
+    rarely_used = r"/(tests|pip|setuptools|pygments/lexers|sqlalchemy/dialects|prompt_toolkit|alembic)/"
+    subprocess.run(
+        [str(directory / "bin" / "python"), "-m", "compileall", "-q", "-j", "0", "-x", rarely_used, str(directory)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager
