@@ -10,6 +10,8 @@ import pytest
 from tests.clusters import Cluster, oar_service
 from tests.programs import App, Result
 
+pytestmark = pytest.mark.hydra
+
 
 def refused(app: App, result: Result, *messages: str) -> None:
     """The launch ended with these messages alone, and left nothing."""

@@ -14,6 +14,8 @@ import yaml
 
 from tests.programs import PROBE, App, info
 
+pytestmark = pytest.mark.hydra
+
 LOGGING = "hydra/callbacks=mlxp_logging"
 
 

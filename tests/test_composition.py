@@ -31,6 +31,8 @@ from mlxp_core.errors import OptionError
 from mlxp_core.sweeps import composition
 from mlxp_core.sweeps.composition import JobPaths, SweepConfigLoader
 
+pytestmark = pytest.mark.hydra
+
 
 class Kind(Enum):
     ONE = 1

@@ -11,6 +11,8 @@ from tests.programs import info
 from tests.test_run_states import forgetting, statuses
 from tests.test_waiting import FATES, returned, start, with_showing_sweeper
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.mark.once
 def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> None:

@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from tests.clusters import Cluster
 from tests.programs import App, Result, info
 
+pytestmark = pytest.mark.hydra
+
 # All that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a config's type
 NOTEBOOK = """
 import sys

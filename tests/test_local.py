@@ -19,6 +19,8 @@ from mlxp_core.runs.info import write_info
 from mlxp_core.schedulers.local import LocalScheduler
 from tests.programs import App, info
 
+pytestmark = pytest.mark.hydra
+
 VALUES = """
 import dataclasses, json, sys
 from hydra.core.config_store import ConfigStore

@@ -18,6 +18,8 @@ from mlxp_core.config.options import (
 )
 from mlxp_core.errors import OptionError
 
+pytestmark = pytest.mark.hydra
+
 
 def test_names_of_hydra_submitit_launcher() -> None:
     """Who comes from there changes one word."""

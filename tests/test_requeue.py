@@ -15,6 +15,8 @@ from tests.clusters import Cluster
 from tests.programs import App, info
 from tests.test_waiting import returned, start, with_showing_sweeper
 
+pytestmark = pytest.mark.waits
+
 TOLD = """
 import os, signal, sys, time
 from pathlib import Path

@@ -20,6 +20,8 @@ import pytest
 from tests.clusters import Cluster
 from tests.programs import App, Result
 
+pytestmark = pytest.mark.waits
+
 # An application whose runs leave a line each in a file of their own, and which can be launched many times by one
 # process, once for each NAME or NAME,STEP,DELAY in LAUNCHES. Such a launch goes to NAME, and is killed just before its
 # STEP (a number, or a name as in the file "steps"), which is a change of the file system or an external command, or

@@ -9,6 +9,8 @@ import pytest
 from tests.clusters import Cluster
 from tests.programs import App, info
 
+pytestmark = pytest.mark.waits
+
 LOGGING = "hydra/callbacks=mlxp_logging"
 FIRST = (LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1")
 

@@ -12,6 +12,9 @@ import pytest
 from mlxp_core.jobs.app_command import split_interpreter_options
 from tests.clusters import Cluster
 from tests.programs import PROBE, App
+from tests.support import warm_start
+
+pytestmark = pytest.mark.hydra
 
 CALLBACK = """
 from hydra.experimental.callback import Callback
@@ -46,6 +49,12 @@ FORMS: dict[str, dict[str, Any]] = {
     "interpolation": {"arguments": ("+y=${hydra:job.num}", "+z=${hydra:job.name}")},
     "pythonpath": {"arguments": (), "env": {"PYTHONPATH": "sub:/nowhere/a b"}},
 }
+
+
+@pytest.fixture(autouse=True)
+def _real_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start is one of a new interpreter, never a fork of a warmed one."""
+    monkeypatch.setattr(warm_start, "PYTHONS", set())
 
 
 def write_forms(app: App) -> None:
@@ -86,7 +95,14 @@ def _run(app: App, form: dict[str, Any], *more: str) -> None:
     app.sweep("x=1,2", *more, *form.get("arguments", ()), program=program, env=form.get("env", {}))
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+# What Hydra has no part in
+WITHOUT_HYDRA = {"script", "script in a directory", "absolute script", "flags", "joined flags", "pythonpath"}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(form, id=name, marks=[pytest.mark.once] * (name in WITHOUT_HYDRA)) for name, form in FORMS.items()],
+)
 def test_form_on_slurm(slurm: Cluster, form: dict[str, Any], request: pytest.FixtureRequest) -> None:
     app = slurm.app(request.node.name)
     write_forms(app)

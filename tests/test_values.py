@@ -19,6 +19,8 @@ from mlxp_core.jobs.script import shell_word
 from tests.clusters import Cluster
 from tests.programs import App, info
 
+pytestmark = pytest.mark.hydra
+
 TEXTS = [
     *(
         "a b",

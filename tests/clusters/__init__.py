@@ -44,10 +44,10 @@ class Cluster:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def app(self, name: str) -> App:
-        """An empty directory in the user's home, for an application to start there."""
-        directory = Path(f"/home/{self.user}") / re.sub(r"\W+", "-", name)
+        """An empty directory in the user's home, for an application to start there; each process has its own."""
+        directory = Path(f"/home/{self.user}/tests-{os.getpid()}") / re.sub(r"\W+", "-", name)
         shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
+        directory.mkdir(parents=True)
         environment = {
             "HOME": f"/home/{self.user}",
             "USER": self.user,
@@ -172,7 +172,11 @@ def start(launcher: str) -> Cluster:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     with using_oar() if launcher == "oar" else nullcontext():
         _bring_up(launcher)
-    return Cluster(launcher, {"slurm": "slurmtest", "oar": "oaruser"}[launcher], cluster_python())
+    cluster = Cluster(launcher, {"slurm": "slurmtest", "oar": "oaruser"}[launcher], cluster_python())
+    for directory in Path(f"/home/{cluster.user}").glob("tests-*"):  # of processes that have ended
+        if not Path("/proc", directory.name.removeprefix("tests-")).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+    return cluster
 
 
 def _bring_up(launcher: str) -> None:
@@ -219,8 +223,14 @@ def _make_cluster_python(directory: Path) -> None:
     ignore = shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__")
     shutil.copytree(REPOSITORY, source, ignore=ignore)
     make_venv = [str(HERE.parent / "make-venv"), "/usr/bin/python3", str(directory)]
-    subprocess.run([*make_venv, *pins, f"{source}[example]"], check=True)
-    subprocess.run([*make_venv, "--force-reinstall", "--no-deps", str(source)], check=True)
+    subprocess.run([*make_venv, *pins, "--reinstall-package", "hydra-mlxp", f"{source}[example]"], check=True)
+    # The scheduler's user may not write there what Python would keep for the next start
+    rarely_used = r"/(tests|pip|setuptools|pygments/lexers|sqlalchemy/dialects|prompt_toolkit|alembic)/"
+    subprocess.run(
+        [str(directory / "bin" / "python"), "-m", "compileall", "-q", "-j", "0", "-x", rarely_used, str(directory)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager

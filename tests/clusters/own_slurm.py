@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,7 +29,7 @@ def free_port() -> int:
 
 
 def write_config(directory: Path, **values: object) -> Path:
-    """The shared SLURM's configuration with a controller in that directory, and other values."""
+    """The shared SLURM's configuration with a controller in that directory, another node, and other values."""
     own = {
         "ClusterName": directory.name.replace("-", "_"),
         "SlurmctldPort": free_port(),
@@ -37,7 +38,8 @@ def write_config(directory: Path, **values: object) -> Path:
         "StateSaveLocation": directory,
         **values,
     }
-    lines = [line for line in _SHARED.read_text().splitlines() if line.partition("=")[0] not in own]
+    text = re.sub(r"\bPort=\d+", f"Port={free_port()}", _SHARED.read_text())  # the node's
+    lines = [line for line in text.splitlines() if line.partition("=")[0] not in own]
     config = directory / "slurm.conf"
     config.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""]))
     shutil.chown(directory, "slurm")
@@ -128,9 +130,6 @@ def own_slurm(**values: object) -> Iterator[OwnSlurm]:
     node["SlurmdSpoolDir"] = directory / "node"
     # sbatch and squeue give up after MessageTimeout, 10 s otherwise
     config = write_config(directory, MessageTimeout=3, KillWait=2, **node, **values)
-    text = config.read_text()
-    (port,) = [word for line in text.splitlines() for word in line.split() if word.startswith("Port=")]
-    config.write_text(text.replace(port, f"Port={free_port()}"))
     environment: Mapping[str, str] = {"SLURM_CONF": str(config)}
     slurm = OwnSlurm(shared.launcher, shared.user, shared.python, environment, directory)
     try:
