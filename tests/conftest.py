@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.clusters import Cluster, start, using_oar
 from tests.clusters.own_slurm import OwnSlurm, accounts_of
@@ -16,6 +17,12 @@ from tests.clusters.own_slurm import own_slurm as new_slurm
 from tests.programs import App
 from tests.projects import Project
 
+# A busy machine is no failure; `pytest --hypothesis-profile=nightly` tries more
+settings.register_profile("tests", settings.default, deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=10_000)
+settings.load_profile("tests")
+# Else each start compiles this package again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As at a terminal, also where the tests themselves were started in the background: programs inherit what is ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -189,7 +189,9 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
     steps = (app.directory / "steps").read_text().split()
     plan = steps.index("os.rename:plan.json") + 1
     assert {step.split(":")[1] for step in steps[plan:]} >= {"1", "info.yaml", "script.sh", "submissions.jsonl"}
-    kills = [(place, 0) for place in range(1, len(steps) + 1)]
+    # What is written before the first submission is written by the same code for both; OAR is slow
+    first = 1 if scheduler.launcher == "slurm" else steps.index("open:answer.txt") + 1
+    kills = [(place, 0) for place in range(first, len(steps) + 1)]
     for place in [place for place, step in enumerate(steps, start=1) if step.endswith(("sbatch", "oarsub"))]:
         kills += [(place, delay) for delay in (1, 5, 30, 150)]
     launches: dict[str, list[str]] = {}
@@ -202,7 +204,7 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
     resumed = resume_all(app, launches)
     not_begun = [name for name, result in resumed.items() if result.status == 1]
     assert all("There is no launch in" in resumed[name].stderr for name in not_begun)
-    assert not_begun == ["early", *list(launches)[1:11]]
+    assert not_begun == (["early", *list(launches)[1:11]] if scheduler.launcher == "slurm" else [])
     launch(scheduler, app, not_begun, *options)
     assert_done(scheduler, app, ["whole", *launches])
 
