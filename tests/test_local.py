@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pexpect
 import pytest
 
+from mlxp_core.config.options import LocalOptions
+from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.info import write_info
+from mlxp_core.schedulers.local import LocalScheduler
 from tests.programs import App, info
 
 VALUES = """
@@ -137,7 +143,7 @@ def test_environment_commands(app: App) -> None:
 
 
 def test_gpus_are_not_hidden(app: App) -> None:
-    """submitit's local executor gives a job that asked for no GPU none."""
+    """A run sees the GPUs that the launching process sees."""
     command = "hydra.launcher.env_cmd='export PROBE_GPUS=\"$CUDA_VISIBLE_DEVICES\"'"
     app.sweep("x=1", "hydra/launcher=local", command, env={"CUDA_VISIBLE_DEVICES": "2,3"})
     assert app.seen()[0]["environment"]["PROBE_GPUS"] == "2,3"
@@ -247,7 +253,7 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
     ]
     assert [process.wait(timeout=180) for process in processes] == [0, 0]
     assert len(app.runs()) == 5
-    assert not list((app.directory / "res").glob(".submitit*"))
+    assert {path.name for path in (app.directory / "res").iterdir()} == {*"12345", "multirun.yaml"}
 
 
 @pytest.mark.once
@@ -278,6 +284,50 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
         assert time.monotonic() < end
         time.sleep(0.1)
     assert info(app.directory / "logs" / "1")["status"] == "FAILED"
+
+
+def processes_below(directory: Path) -> list[str]:
+    """The command lines of the live processes that belong to runs in a directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            if str(directory).encode() in words and int(entry.name) != os.getpid():
+                found.append((entry / "cmdline").read_text())
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("seed", range(5))
+def test_interrupted_in_the_first_second(app: App, seed: int) -> None:
+    """No process of a run survives, and each run has ended or has left nothing, as the message says."""
+    random.seed(seed)
+    arguments = ["-m", "x=1,2,3,4,5,6", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=3"]
+    process = app.start(app.python, "-u", "main.py", *arguments, "hydra/callbacks=mlxp_logging")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "6 runs on this machine, 3 at a time\n"
+    time.sleep(random.random())
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=100)
+    assert processes_below(app.directory) == []
+    left = sorted(path for path in (app.directory / "logs").iterdir() if path.name.isdecimal())
+    assert [info(run)["status"] for run in left] == ["FAILED"] * len(left)
+    assert "Interrupted: 0 runs of 6 had ended, those that ran are ended.\n" in stderr
+    assert [f"x={x} " in stderr for x in range(1, 7)] == [x > len(left) for x in range(1, 7)]
+
+
+def test_a_script_that_cannot_be_started(tmp_path: Path) -> None:
+    """The other runs are not affected."""
+    runs = [RunDirectory(tmp_path / name, "metadata") for name in "12"]
+    for run in runs:
+        write_info(run.info, {"status": "STARTING", "start_time": None})
+    runs[1].stdout.mkdir()
+    runs[0].script.write_text("exit 3")
+    assert dict(LocalScheduler(LocalOptions(shell_path="/bin/sh")).run(runs)) == {0: 3, 1: 127}
+    assert info(runs[1].path)["error"]["message"] == "exit status 127 before the run started (see log.stderr)"
+    assert "cannot be started: [Errno 21] Is a directory" in runs[1].stderr.read_text()
 
 
 def test_leaving_with_status_0(app: App) -> None:

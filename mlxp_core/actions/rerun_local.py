@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from mlxp_core import console
@@ -56,14 +55,14 @@ def run_here(runs: Sequence[RunDirectory], n_jobs: int | None, shown: Callable[[
     shell = runs[0].script.read_text(errors="replace").partition("\n")[0].removeprefix("#!").strip()
     scheduler = LocalScheduler(LocalOptions(shell_path=shell or None, n_jobs=n_jobs))
     title = f"{console.count(runs, 'run')} on this machine, {scheduler.n_jobs} at a time"
+    ended = scheduler.run(runs)
     with raise_on_signals():
         try:
             for run in runs:
                 reset_record(run)
                 write_info(run.info, read_info(run.info) | this_process())
-            folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=runs[0].path.parent))
-            with console.progress(title, len(runs)) as progress:
-                for index, exit_status in scheduler.run(runs, folder):
+            with closing(ended), console.progress(title, len(runs)) as progress:
+                for index, exit_status in ended:
                     failed += exit_status != 0
                     progress.ended(shown(runs[index].path), succeeded=exit_status == 0)
         except KeyboardInterrupt:

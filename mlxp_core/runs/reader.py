@@ -20,7 +20,7 @@ from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import RunStatus
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
 
-# Runs here have ids of submitit's that mean nothing later
+# The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
 
 

@@ -17,4 +17,4 @@ trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
-    hydra.mode=RUN hydra.run.dir=/home/me/two"$newline"lines/logs/5 "hydra.job.id='${SUBMITIT_LOCAL_JOB_ID:-by-hand}'"
+    hydra.mode=RUN hydra.run.dir=/home/me/two"$newline"lines/logs/5 "hydra.job.id='${MLXP_LOCAL_JOB_ID:-by-hand}'"
