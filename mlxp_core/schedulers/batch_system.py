@@ -1,4 +1,4 @@
-"""What a batch system's own programs are asked to do and to say: take a script, find jobs, tell their states."""
+"""Calls of a batch system's own commands: submit a script, find jobs, query their states, cancel them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlxp_core.schedulers.job_state import JobState
 
 
 class BatchSystem(ABC):
-    """The half of a `Scheduler` that talks with it; the attributes are described there."""
+    """The half of `Scheduler` that runs commands; the attributes are described there."""
 
     title: ClassVar[str]
     submit_command: ClassVar[tuple[str, ...]]
@@ -39,23 +39,23 @@ class BatchSystem(ABC):
     preserved_env: ClassVar[tuple[str, ...]] = ()
     ambiguous_pattern: ClassVar[str] = r"(?!)"
     retryable_pattern: ClassVar[str] = r"(?!)"
-    # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
+    # In seconds; SLURM's commands give up after about 10 s, OAR's wait for its database without a limit
     answer_timeout_s: ClassVar[float] = 60
 
     @classmethod
     def implements(cls, *methods: str) -> bool:
-        """Whether this class answers one of these optional questions itself."""
+        """Whether this class implements one of these optional methods."""
         return any(getattr(cls, method) is not getattr(BatchSystem, method) for method in methods)
 
     def check_installed(self) -> None:
-        """Make sure that jobs can be submitted from this machine.
+        """Check that this machine has the submission command.
 
         Raises:
-            CommandNotFoundError: they cannot.
+            CommandNotFoundError: It does not.
         """
         if shutil.which(self.submit_command[0]) is None:
             raise CommandNotFoundError(
-                f"The command '{self.submit_command[0]}' is not on this machine, so nothing can be submitted to "
+                f"The command '{self.submit_command[0]}' is not on this machine, so no job can be submitted to "
                 f"{self.title}: log in to a machine of the cluster, or use hydra/launcher=local."
             )
 
@@ -65,7 +65,7 @@ class BatchSystem(ABC):
 
     def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
         """Arguments of the submission command that let a job wait until others are over."""
-        raise NotImplementedError(f"{type(self).__name__} cannot let a job wait for others")
+        raise NotImplementedError(f"{type(self).__name__} has no method dependency_arguments")
 
     def submission_environment(self) -> dict[str, str]:
         """The environment of the submission command: this process's, without what belongs to a job around it."""
@@ -86,15 +86,15 @@ class BatchSystem(ABC):
         return found[:1] if tasks is None else found
 
     def job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """What `parse_job_ids` finds.
+        """Return the job ids that `parse_job_ids` finds.
 
         Raises:
-            OptionError: the class finds something else, or fails.
+            OptionError: The method fails, or returns something else.
         """
         with class_errors_reported(type(self)):
             found = self.parse_job_ids(output, tasks)
         if not isinstance(found, list) or not all(isinstance(job_id, str) and job_id for job_id in found):
-            raise OptionError(f"{class_name(type(self))}.parse_job_ids must give a list of job ids, not {found!r}.")
+            raise OptionError(f"{class_name(type(self))}.parse_job_ids must return a list of job ids, got {found!r}.")
         return found
 
     def submit(
@@ -107,22 +107,24 @@ class BatchSystem(ABC):
         after: Sequence[str] = (),
         still_waiting: Callable[[float], None] = lambda seconds: None,
     ) -> tuple[list[str], Answer]:
-        """Hand a script over; return the job ids, one for each task, and the scheduler's whole answer.
+        """Submit a script; return the job ids, one for each task, and the scheduler's answer.
 
         Args:
-            script: the file.
-            tasks: how many tasks its array has; None for a single job.
-            answer: the file to which the command writes its answer, so that it outlives this process.
-            keep_open: file descriptors that the command holds open until it has answered.
-            after: ids of jobs that must be over before.
-            still_waiting: called with the seconds that have passed, again and again until the command has answered; it
-                gives up by raising CommandTimeoutError.
+            script: File of the script.
+            tasks: Number of tasks of its array; None for a single job.
+            answer: File for the answer of the submission command, which survives the death of this process.
+            keep_open: File descriptors that the submission command inherits.
+            after: Ids of jobs that must end before this one starts.
+            still_waiting: Callback that gets the elapsed seconds about every second until the command has answered; it
+                ends the wait by raising CommandTimeoutError.
 
         Raises:
-            SubmissionDeferredError: the scheduler cannot take it now.
-            SubmissionError: it refused; its own words are in the message.
-            AnswerUnreadableError: it took it, as far as one sees, and this class finds no job ids in its answer.
-            SubmissionUnknownError: it did not answer, and may have taken it, or take it later.
+            SubmissionDeferredError: The scheduler refused the request, and may accept it later.
+            SubmissionError: The scheduler refused the request; the message contains its answer.
+            AnswerUnreadableError: The scheduler seems to have accepted the request, but this class does not find the
+                job ids in the answer.
+            SubmissionUnknownError: The scheduler did not answer, and may have accepted the request or still accept it.
+            CommandError: The submission command cannot be started.
         """
         with class_errors_reported(type(self)):
             argv = [
@@ -132,37 +134,37 @@ class BatchSystem(ABC):
             ]
             environment = self.submission_environment()
         if not all(isinstance(word, str) for word in argv):
-            raise OptionError(f"{class_name(type(self))} must give the words of a command as texts, not {argv!r}.")
+            raise OptionError(f"{class_name(type(self))} must return the words of a command as strings, got {argv!r}.")
         try:
-            said = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
+            reply = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
         except CommandTimeoutError as error:
             raise self._unknown(str(error)) from None
         try:
-            job_ids = self.job_ids(said.stdout, tasks)
+            job_ids = self.job_ids(reply.stdout, tasks)
         except OptionError as error:
-            raise self._unreadable(str(error), said) from error
+            raise self._unreadable(str(error), reply) from error
         if len(job_ids) == (tasks or 1):
-            return job_ids, said
-        if said.exit_status < 0 or re.search(self.ambiguous_pattern, said.text):
-            raise self._unknown(said.text or f"'{self.submit_command[0]}' was killed.")
-        if job_ids or said.exit_status == 0:
-            found = f"finds {len(job_ids)} of {tasks or 1} job ids by its job_id_pattern {self.job_id_pattern!r}"
-            raise self._unreadable(f"The scheduler's class {class_name(type(self))} {found}.", said)
-        kind = SubmissionDeferredError if re.search(self.retryable_pattern, said.text) else SubmissionError
+            return job_ids, reply
+        if reply.exit_status < 0 or re.search(self.ambiguous_pattern, reply.text):
+            raise self._unknown(reply.text or f"'{self.submit_command[0]}' was killed.")
+        if job_ids or reply.exit_status == 0:
+            found = f"finds {len(job_ids)} of {tasks or 1} job ids with its job_id_pattern {self.job_id_pattern!r}"
+            raise self._unreadable(f"The scheduler class {class_name(type(self))} {found}.", reply)
+        kind = SubmissionDeferredError if re.search(self.retryable_pattern, reply.text) else SubmissionError
         raise kind(
-            f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
-            f"{said.text}"
+            f"{self.title} refused the request ('{shlex.join(self.submit_command)}' ended with exit status "
+            f"{reply.exit_status}):\n{reply.text}"
         )
 
     def _unknown(self, reason: str) -> SubmissionUnknownError:
-        return SubmissionUnknownError(f"{reason}\n{self.title} may have taken the request all the same.")
+        return SubmissionUnknownError(f"{reason}\n{self.title} may have accepted the request.")
 
-    def _unreadable(self, reason: str, said: Answer) -> AnswerUnreadableError:
+    def _unreadable(self, reason: str, reply: Answer) -> AnswerUnreadableError:
         return AnswerUnreadableError(
-            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {said.exit_status} and said:\n"
-            f"{said.text or '(nothing)'}\n"
-            f"{self.title} may well have taken the request, so it is not made again. Correct the class "
-            f"({file_of(type(self))}), and go on."
+            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {reply.exit_status} and printed:\n"
+            f"{reply.text or '(nothing)'}\n"
+            f"{self.title} has probably accepted the request, so it is not repeated. Correct the class "
+            f"({file_of(type(self))})."
         )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
@@ -171,7 +173,7 @@ class BatchSystem(ABC):
         Raises:
             SchedulerUnavailableError: the scheduler does not say.
         """
-        raise SchedulerUnavailableError(f"{self.title} cannot be asked which jobs run {script}.")
+        raise SchedulerUnavailableError(f"{self.title} cannot be queried for the jobs that run {script}.")
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
         """The one command that asks for the states of jobs; empty for a scheduler that is never asked."""
@@ -190,7 +192,7 @@ class BatchSystem(ABC):
         states = self.parse_states(self._ask(self.states_command(job_ids)))
         if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
             name = f"{class_name(type(self))}.parse_states"
-            raise OptionError(f"{name} must give a dict of a JobState for each job id, not {states!r}.")
+            raise OptionError(f"{name} must return a dict from job ids to JobState, got {states!r}.")
         return states
 
     def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
@@ -212,13 +214,13 @@ class BatchSystem(ABC):
         return None
 
     def _ask(self, argv: Sequence[str], silence_pattern: str = r"(?!)") -> str:
-        """What a command prints; nothing when its error is one that means "none"."""
+        """Return what a command prints; an empty string if its error matches `silence_pattern`, which means "none"."""
         try:
             answer = run_command(argv, timeout_s=self.answer_timeout_s)
         except CommandError as error:
             raise SchedulerUnavailableError(str(error)) from None
         if answer.exit_status != 0 and not re.search(silence_pattern, answer.text):
             raise SchedulerUnavailableError(
-                f"{self.title} does not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
+                f"{self.title} did not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
             )
         return answer.stdout if answer.exit_status == 0 else ""
