@@ -3,19 +3,22 @@ PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
 
-.PHONY: demo test lint tests tests-next bench clean
+.PHONY: demo test lint docs tests tests-next bench clean
 
 demo: .venv/installed
 	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
 		hydra/launcher=local hydra/callbacks=mlxp_logging
 	cd example_app && ../.venv/bin/python table.py logs
 
-test: lint tests tests-next
+test: lint docs tests tests-next
 
 lint: .venv/installed
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+docs: .venv/installed
+	.venv/bin/sphinx-build -W --keep-going -q -E docs docs/_build
 
 tests: .venv/installed
 	.venv/bin/python -m pytest -rs -n 3 --dist loadfile -m "not alone"
@@ -26,7 +29,7 @@ tests-next: .venv-next/installed
 	.venv-next/bin/python -m pytest -rs -m "alone and not once"
 
 .venv/installed: setup.py pyproject.toml
-	./tests/make-venv $(PYTHON) .venv -e '.[dev,example]'
+	./tests/make-venv $(PYTHON) .venv -e '.[dev,docs,example]'
 	touch $@
 
 .venv-next/installed: setup.py pyproject.toml
@@ -34,7 +37,7 @@ tests-next: .venv-next/installed
 	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]'
 	touch $@
 
-# Ours and our peers', on the same work; submission.py needs a SLURM, which it starts where it may
+# This package and its peers on the same work; the submissions go to a real SLURM, which is brought up here
 bench: .venv-bench/installed
 	SLURM_MAXJOBS=50000 ./tests/clusters/slurm-up.sh
 	.venv-bench/ours/bin/python benchmarks/submission.py .venv-bench
@@ -45,12 +48,14 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
 
+# The same Hydra and OmegaConf for all: newer pre-releases compose more slowly
 .venv-bench/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv-bench/ours .
-	./tests/make-venv $(PYTHON) .venv-bench/plain $$(.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==')
-	./tests/make-venv $(PYTHON) .venv-bench/submitit hydra-submitit-launcher
-	./tests/make-venv $(PYTHON) .venv-bench/mlxp mlxp
+	.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==' > .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/plain -r .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/submitit -r .venv-bench/hydra.txt hydra-submitit-launcher
+	./tests/make-venv $(PYTHON) .venv-bench/mlxp -r .venv-bench/hydra.txt mlxp
 	touch $@
 
 clean:
-	rm -rf .venv .venv-next .venv-bench build dist *.egg-info example_app/logs
+	rm -rf .venv .venv-next .venv-bench build dist *.egg-info docs/_build example_app/logs

@@ -29,6 +29,8 @@ setup(
     extras_require={
         # what example_app needs
         "example": ["numpy>=1.26", "scikit-learn>=1.3"],
+        # what `make docs` needs
+        "docs": ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8", "sphinx-click>=6", "sphinx-design>=0.6"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",

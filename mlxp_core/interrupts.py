@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 # What stops a program: Ctrl-C, the end of its terminal, a polite kill
 STOP_SIGNALS = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
@@ -73,23 +70,3 @@ def raise_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def wait_readable(file: TextIO) -> None:
-    """Wait until a file has input or is at its end.
-
-    A blocking read does not notice a signal that arrives just before it until it has input; this wait does.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(woken, False)
-    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        while file.fileno() not in select.select([file.fileno(), woken], [], [])[0]:
-            os.read(woken, 1024)  # a signal whose handler did not raise
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(wake)
-        os.close(woken)

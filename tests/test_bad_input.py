@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster, oar_service
 from tests.programs import App, Result
 
 
@@ -174,7 +174,7 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub says that the job is killed. It is not: it runs when the server is back."""
     app = oar.app("oar-down").write_probe()
-    with service("Almighty"):
+    with oar_service("Almighty"):
         result = app.run("-m", "x=1,2", "hydra/launcher=oar")
     assert result.status == 0, result.text
     assert len(oar.job_ids(app)) == 2

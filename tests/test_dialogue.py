@@ -133,12 +133,13 @@ def test_check_again(project: Project) -> None:
 def test_an_unknown_answer_asks_again(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
-    for answer in ("", "x", "ab", "yes please", "d"):
-        assert terminal.answer(answer, UNTRACKED).endswith(f"'{answer}' is not one of a, b, c.\n")
-    terminal.answer("C", UNCOMMITTED)
-    assert terminal.answer("e", UNCOMMITTED) == "'e' is not one of a, b, c, d.\n"
+    terminal.answer("", UNTRACKED)
+    for answer in ("x", "ab", "yes please", "d"):
+        assert terminal.answer(answer, UNTRACKED).endswith(f"Error: '{answer}' is not one of 'a', 'b', 'c'.\n")
+    terminal.answer(" C ", UNCOMMITTED)
+    assert terminal.answer("e", UNCOMMITTED) == "Error: 'e' is not one of 'a', 'b', 'c', 'd'.\n"
     terminal.answer("c", RUN_FROM)
-    assert terminal.answer("c", RUN_FROM) == "'c' is not one of a, b.\n"
+    assert terminal.answer("c", RUN_FROM) == "Error: 'c' is not one of 'a', 'b'.\n"
     terminal.child.close(force=True)
 
 
@@ -163,12 +164,10 @@ def test_stopping(project: Project, how: str, after: int) -> None:
     terminal.until(UNTRACKED)
     for answer, prompt in [("a", WHICH), ("all", UNCOMMITTED), ("d", RUN_FROM)][:after]:
         terminal.answer(answer, prompt)
-    if how == "lost terminal":
-        terminal.child.kill(signal.SIGHUP)
-    elif how == "SIGTERM":
-        terminal.child.kill(signal.SIGTERM)
+    if how == "end of input":
+        terminal.child.sendeof()
     else:
-        terminal.child.sendcontrol("c" if how == "Ctrl-C" else "d")
+        terminal.interrupt({"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "lost terminal": signal.SIGHUP}[how])
     status, shown = terminal.end()
     assert status == 1
     assert "Nothing was launched." in shown
@@ -185,7 +184,7 @@ def test_stopping_after_a_commit_says_so(project: Project) -> None:
     terminal.until(UNTRACKED)
     terminal.answer("c", UNCOMMITTED)
     terminal.answer("a", RUN_FROM)
-    terminal.child.sendcontrol("c")
+    terminal.interrupt()
     status, shown = terminal.end()
     assert status == 1
     short = project.git("rev-parse", "--short", "HEAD")
@@ -223,7 +222,7 @@ def test_the_index_is_locked_when_it_is_put_back(project: Project) -> None:
     terminal.answer("all", UNCOMMITTED)
     lock = project.root / ".git" / "index.lock"
     lock.touch()
-    terminal.child.sendcontrol("c")
+    terminal.interrupt()
     status, shown = terminal.end()
     lock.unlink()
     assert status == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
@@ -24,7 +23,7 @@ def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> Non
     cluster.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 6)
     ids = cluster.job_ids(app)
     cluster.cancel([ids[3]])
-    subprocess.run(["scontrol", "requeue", ids[4]], check=True)
+    cluster.output("scontrol", "requeue", ids[4])
     stdout, stderr = process.communicate(timeout=300)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr

@@ -153,7 +153,7 @@ def wait_for_all(cluster: Cluster, app: App) -> None:
     question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
     end = time.monotonic() + 400  # OAR starts a job a second, and less when the machine is busy
     plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # what stands in any answer as it is
-    while plain in subprocess.run(question, check=True, capture_output=True, text=True).stdout:
+    while plain in cluster.output(*question):
         assert time.monotonic() < end
         time.sleep(0.5)
 

@@ -162,7 +162,7 @@ def test_the_dialogue(app: App) -> None:
         "y: The job scheduler configs will be stored in the file ./conf/mlxpy.yaml\n"
         "n: No scheduler will be selected by default.\n\n"
     )
-    assert terminal.answer("perhaps", ANSWER) == "'perhaps' is not one of y, n.\n"
+    assert terminal.answer("perhaps", ANSWER) == "Error: 'perhaps' is not one of 'y', 'n'.\n"
     asked = terminal.answer("Y", CHOICE)
     assert asked.startswith(
         "\nYou can either choose one of the job schedulers available by default,\n"
@@ -209,7 +209,10 @@ def test_no_scheduler(app: App, answers: list[str]) -> None:
 def test_stopped_at_the_question(app: App, how: str) -> None:
     terminal = Terminal(app, *MLXP, LOGGING)
     terminal.until(ANSWER)
-    terminal.child.sendcontrol("c" if how == "Ctrl-C" else "d")
+    if how == "Ctrl-C":
+        terminal.interrupt()
+    else:
+        terminal.child.sendeof()
     status, shown = terminal.end()
     assert status == 1
     assert "Nothing was launched." in shown

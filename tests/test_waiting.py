@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster
+from tests.clusters.own_slurm import OwnSlurm
 from tests.programs import App, info
+from tests.support.processes import read_until
 from tests.test_local import RETURNS, VALUES
 
 FATES = """
@@ -87,12 +89,11 @@ def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "9/9" in stdout
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
-    with scheduler.held():
-        process = start(scheduler, app, ["value", "sleep"])
+    with scheduler.held() as held:
+        process = start(scheduler, app, ["value", "sleep"], held)
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
     stdout, stderr = process.communicate(timeout=400)
@@ -101,12 +102,11 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
     assert re.search("CANCELLED|which never started: it was cancelled meanwhile", results["sleep"])
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_directory_that_is_gone(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
-    with slurm.held():
-        process = start(slurm, app, ["value", "sleep"])
+    with slurm.held() as held:
+        process = start(slurm, app, ["value", "sleep"], held)
         slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
         subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
     stdout, stderr = process.communicate(timeout=400)
@@ -115,17 +115,15 @@ def test_a_directory_that_is_gone(slurm: Cluster) -> None:
     assert "its directory is gone" in results["sleep"]
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
-    app = with_showing_sweeper(slurm.app("waiting-down"), FATES)
-    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+8']")
-    slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
-    with service("slurmctld"):
-        time.sleep(20)  # squeue gives up after 9 s
+def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
+    app = with_showing_sweeper(own_slurm.app("waiting-down"), FATES)
+    process = start(own_slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+15']")
+    own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
+    with own_slurm.without_controller():
+        read_until(process, "SLURM does not answer")
     stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
-    assert "SLURM does not answer" in stdout
 
 
 @pytest.mark.once

@@ -74,7 +74,7 @@ def _elapsed(row: Row) -> float | None:
     start, end = seconds(info.get("start_time")), seconds(info.get("end_time"))
     if start is None or row.run.submitted_again:
         return None
-    if row.resolved.is_over:
+    if row.resolved.is_finished:
         return None if end is None else end - start
     return None if row.resolved.status == "PENDING" else time.time() - start
 

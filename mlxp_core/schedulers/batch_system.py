@@ -28,7 +28,7 @@ from mlxp_core.schedulers.job_state import JobState
 
 
 class BatchSystem(ABC):
-    """The half of `Scheduler` that runs commands; the attributes are described there."""
+    """The part of a `Scheduler` that runs commands and reads their output; see `Scheduler` for the attributes."""
 
     title: ClassVar[str]
     submit_command: ClassVar[tuple[str, ...]]
@@ -44,14 +44,14 @@ class BatchSystem(ABC):
 
     @classmethod
     def implements(cls, *methods: str) -> bool:
-        """Whether this class implements one of these optional methods."""
+        """Return whether this class defines one of these optional methods itself."""
         return any(getattr(cls, method) is not getattr(BatchSystem, method) for method in methods)
 
     def check_installed(self) -> None:
-        """Check that this machine has the submission command.
+        """Check that jobs can be submitted from this machine.
 
         Raises:
-            CommandNotFoundError: It does not.
+            CommandNotFoundError: The submission program is not installed here.
         """
         if shutil.which(self.submit_command[0]) is None:
             raise CommandNotFoundError(
@@ -60,15 +60,18 @@ class BatchSystem(ABC):
             )
 
     def script_argument(self, script: Path) -> str:
-        """The script as the submission command wants it named."""
+        """Return the script as `submit_command` expects it, by default its path."""
         return str(script)
 
     def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Arguments of the submission command that let a job wait until others are over."""
+        """Return arguments of `submit_command` that make a job wait until other jobs have ended, however they ended."""
         raise NotImplementedError(f"{type(self).__name__} has no method dependency_arguments")
 
     def submission_environment(self) -> dict[str, str]:
-        """The environment of the submission command: this process's, without what belongs to a job around it."""
+        """Return the environment of the submission command.
+
+        By default it is the environment of this process without the variables of a job around it (`job_env_prefixes`).
+        """
         return {
             name: value
             for name, value in os.environ.items()
@@ -76,20 +79,22 @@ class BatchSystem(ABC):
         }
 
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """The job ids in the output of the submission command, in the order of the tasks; none where it names none.
+        """Return the job ids in the output of `submit_command`, in the order of the tasks; none if there are none.
+
+        By default these are all matches of `job_id_pattern`, one id per task.
 
         Args:
-            output: what the command printed.
-            tasks: how many tasks the array has; None for a single job.
+            output: What the command printed on stdout.
+            tasks: Number of tasks of the array; None for a single job.
         """
         found = [job_id for job_id in re.findall(self.job_id_pattern, output, re.MULTILINE) if job_id]
         return found[:1] if tasks is None else found
 
     def job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """Return the job ids that `parse_job_ids` finds.
+        """Return the checked result of `parse_job_ids`.
 
         Raises:
-            OptionError: The method fails, or returns something else.
+            OptionError: The class returns something else, or fails.
         """
         with class_errors_reported(type(self)):
             found = self.parse_job_ids(output, tasks)
@@ -107,24 +112,22 @@ class BatchSystem(ABC):
         after: Sequence[str] = (),
         still_waiting: Callable[[float], None] = lambda seconds: None,
     ) -> tuple[list[str], Answer]:
-        """Submit a script; return the job ids, one for each task, and the scheduler's answer.
+        """Submit a script; return the job ids, one per task, and the scheduler's whole answer.
 
         Args:
-            script: File of the script.
+            script: Path of the script.
             tasks: Number of tasks of its array; None for a single job.
-            answer: File for the answer of the submission command, which survives the death of this process.
-            keep_open: File descriptors that the submission command inherits.
-            after: Ids of jobs that must end before this one starts.
-            still_waiting: Callback that gets the elapsed seconds about every second until the command has answered; it
-                ends the wait by raising CommandTimeoutError.
+            answer: File to which the command writes its answer, so that the answer outlives this process.
+            keep_open: File descriptors that the command holds open until it has answered.
+            after: Ids of jobs that must have ended first.
+            still_waiting: Function that is called with the elapsed seconds, repeatedly until the command has answered.
+                It raises CommandTimeoutError to stop waiting.
 
         Raises:
-            SubmissionDeferredError: The scheduler refused the request, and may accept it later.
-            SubmissionError: The scheduler refused the request; the message contains its answer.
-            AnswerUnreadableError: The scheduler seems to have accepted the request, but this class does not find the
-                job ids in the answer.
-            SubmissionUnknownError: The scheduler did not answer, and may have accepted the request or still accept it.
-            CommandError: The submission command cannot be started.
+            SubmissionDeferredError: The scheduler cannot accept it now.
+            SubmissionError: The scheduler refused it; the message quotes its answer.
+            AnswerUnreadableError: It was probably accepted, but this class finds no job ids in the answer.
+            SubmissionUnknownError: There was no answer; the scheduler may have accepted it, or may do so later.
         """
         with class_errors_reported(type(self)):
             argv = [
@@ -168,26 +171,31 @@ class BatchSystem(ABC):
         )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
-        """The ids of the jobs that run a script, in the order of the tasks; none when the scheduler has none.
+        """Return the ids of the jobs that run a script, in the order of the tasks; an empty list if there are none.
+
+        Args:
+            script: Path that was submitted: absolute, and different for each request. For an array it is the script of
+                the whole array.
+            tasks: Number of tasks; None for a single job.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not say.
+            SchedulerUnavailableError: The scheduler did not answer, so it is not known whether it has the jobs.
         """
         raise SchedulerUnavailableError(f"{self.title} cannot be queried for the jobs that run {script}.")
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        """The one command that asks for the states of jobs; empty for a scheduler that is never asked."""
+        """Return the one command that prints the states of jobs; empty if the scheduler cannot be queried."""
         return []
 
     def parse_states(self, output: str) -> dict[str, JobState]:
-        """The state of each job in the answer to `states_command`, by the id under which it was submitted."""
+        """Return the state of each job in the output of `states_command`, by the id under which it was submitted."""
         raise NotImplementedError(f"{type(self).__name__} has a states_command, but no parse_states")
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """The states of jobs, by one query; jobs that the scheduler does not know (any more) are left out.
+        """Return the states of jobs, by one query; jobs that the scheduler does not know are left out.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not say.
+            SchedulerUnavailableError: The scheduler did not answer.
         """
         states = self.parse_states(self._ask(self.states_command(job_ids)))
         if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
@@ -196,25 +204,25 @@ class BatchSystem(ABC):
         return states
 
     def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Jobs as `cancel_command` wants them named."""
+        """Return the jobs as `cancel_command` expects them, by default their ids."""
         return list(job_ids)
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Ask for the end of jobs, by one request; of those that are over already nothing changes.
+        """Cancel jobs by one request; jobs that have ended are not affected.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not answer, or refuses.
+            SchedulerUnavailableError: The scheduler did not answer, or refused.
         """
         with class_errors_reported(type(self)):
             argv = [*shlex.split(self.cancel_command), *self.cancel_arguments(job_ids)]
         self._ask(argv)
 
     def ask_max_array_size(self) -> int | None:
-        """How many tasks an array may have at the most; None where there is no limit."""
+        """Return the largest number of tasks that one array may have; None for no limit."""
         return None
 
     def _ask(self, argv: Sequence[str], silence_pattern: str = r"(?!)") -> str:
-        """Return what a command prints; an empty string if its error matches `silence_pattern`, which means "none"."""
+        """Return what a command prints; nothing if its error matches `silence_pattern`."""
         try:
             answer = run_command(argv, timeout_s=self.answer_timeout_s)
         except CommandError as error:

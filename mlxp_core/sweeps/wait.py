@@ -101,9 +101,9 @@ class _PendingRun:
         resolved = status_from_job(
             self._info, state, answered=states is not None, title=self._title, shares_job=self._shares_job
         )
-        if resolved.basis is Basis.RECORD and resolved.is_over and (completed(self._info) or states is not None):
+        if resolved.basis is Basis.RECORD and resolved.is_finished and (completed(self._info) or states is not None):
             return read_result(self.run.directory, self._info.get("exit_status", 0), self.run.overrides)
-        if states is None or not resolved.is_over:
+        if states is None or not resolved.is_finished:
             self._over_since = None
             return None
         if resolved.basis is Basis.SCHEDULER:

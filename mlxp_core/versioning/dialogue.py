@@ -79,13 +79,15 @@ def ask_run_from(copy: Path) -> str:
 
 def doubts(repository: Repository, untracked: Sequence[str]) -> list[str]:
     """A sentence for each untracked file that is large or looks like a secret."""
+    from rich.filesize import decimal
+
     found = []
     for path in repository.untracked_files(untracked):
         name, size = path.rpartition("/")[2], _bytes([repository.root / path])
         if _matches(name, _SECRETS) and not _matches(name, _NO_SECRETS):
             found.append(f"{printable(path)} looks like a secret.")
         elif size > _LARGE_BYTES:
-            found.append(f"{printable(path)} is large ({_shown_size(size)}).")
+            found.append(f"{printable(path)} is large ({decimal(size)}).")
     return found
 
 
@@ -100,17 +102,13 @@ def _list(lines: Sequence[str], everything: Sequence[str]) -> None:
 
 def _size(root: Path, path: str, files: Sequence[str]) -> str:
     """A file's size; of a directory, how many of the files are in it too."""
+    from rich.filesize import decimal
+
     if not path.endswith("/"):
-        return _shown_size(_bytes([root / path]))
+        return decimal(_bytes([root / path]))
     inside = [root / file for file in files if file.startswith(path)]
-    return f"{console.count(inside, 'file')}, {_shown_size(_bytes(inside))}"
+    return f"{console.count(inside, 'file')}, {decimal(_bytes(inside))}"
 
 
 def _bytes(files: Sequence[Path]) -> int:
     return sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
-
-
-def _shown_size(size: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(size)

@@ -1,0 +1,22 @@
+"""Programs that run while a test looks at them."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+
+
+def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
+    """What a program prints, up to these words."""
+    assert process.stdout is not None
+    end, text = time.monotonic() + timeout_s, ""
+    while words not in text:
+        left = end - time.monotonic()
+        ready, _, _ = select.select([process.stdout], [], [], max(left, 0))
+        assert ready, text
+        part = os.read(process.stdout.fileno(), 4096).decode()
+        assert part, text + (process.stderr.read() if process.stderr else "")
+        text += part
+    return text
