@@ -18,6 +18,9 @@ from mlxp_core.errors import CommandError, CommandNotFoundError, CommandTimeoutE
 
 log = logging.getLogger(__name__)
 
+# What `start_session` returns
+Process = subprocess.Popen[bytes]
+
 _POLL_INTERVAL_S = 0.05
 # After SIGKILL only a program that hangs in the kernel (a dead file server) stays
 _KILL_TIMEOUT_S = 5
@@ -152,9 +155,7 @@ def start_program(argv: Sequence[str], log: Path | None) -> int:
     return os.posix_spawnp(argv[0], list(argv), os.environ, file_actions=files, setsigdef=defaults)
 
 
-def start_session(
-    argv: Sequence[str], *, env: Mapping[str, str], stdout: Path, stderr: Path
-) -> subprocess.Popen[bytes]:
+def start_session(argv: Sequence[str], *, env: Mapping[str, str], stdout: Path, stderr: Path) -> Process:
     """Start a program in a session of its own, its output appended to two files; `end_sessions` ends it.
 
     Raises:
@@ -165,7 +166,7 @@ def start_session(
         return subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
 
 
-def end_sessions(processes: Sequence[subprocess.Popen[bytes]], grace_s: float) -> None:
+def end_sessions(processes: Sequence[Process], grace_s: float) -> None:
     """End programs of `start_session` with everything that they started, except what made a session of its own.
 
     Args:
@@ -183,7 +184,7 @@ def end_sessions(processes: Sequence[subprocess.Popen[bytes]], grace_s: float) -
         time.sleep(_POLL_INTERVAL_S)
 
 
-def _live_groups(processes: Sequence[subprocess.Popen[bytes]]) -> set[int]:
+def _live_groups(processes: Sequence[Process]) -> set[int]:
     """The process groups with a live process in the sessions of these programs."""
     groups = {process.pid for process in processes if process.poll() is None}
     sessions = {process.pid for process in processes}

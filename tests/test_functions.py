@@ -169,7 +169,7 @@ def test_what_cannot_be_carried(app: App) -> None:
     result = run_notebook(app, "action=generate", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert values(result) == ["None"]
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
-    assert "returned a generator, which cannot be carried" in (app.directory / "logs/1/log.stdout").read_text()
+    assert "returned a generator, which cannot be pickled" in (app.directory / "logs/1/log.stdout").read_text()
     result = run_notebook(app, "action='fail holding'", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     # Hydra 1.4 has a way of its own
     assert re.search(r"caught (RunFailedError|RuntimeError)\('.*HoldingError: told to fail'\)", result.stderr)

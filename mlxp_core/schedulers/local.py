@@ -7,9 +7,8 @@ import signal
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from mlxp_core.commands import end_sessions, start_session
+from mlxp_core.commands import Process, end_sessions, start_session
 from mlxp_core.config.options import LocalOptions
 from mlxp_core.console import notify_if_slow
 from mlxp_core.interrupts import interrupts_deferred
@@ -17,9 +16,6 @@ from mlxp_core.jobs.record_end import record_exit_status
 from mlxp_core.jobs.script import Job, job_script
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import RunStatus, read_info
-
-if TYPE_CHECKING:
-    import subprocess
 
 _JOB_ID = "MLXP_LOCAL_JOB_ID"
 _POLL_INTERVAL_S = 0.05
@@ -68,7 +64,7 @@ class LocalScheduler:
         return self._run(runs)
 
     def _run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
-        running: dict[int, subprocess.Popen[bytes]] = {}
+        running: dict[int, Process] = {}
         begin = int(time.time())
         # An interrupt between the start of a script and its entry in `running` would leave the script behind
         with interrupts_deferred() as interrupt_here:
@@ -92,13 +88,13 @@ class LocalScheduler:
                 for index, process in running.items():
                     _record_end(runs[index], _exit_status(process), begin)
 
-    def _start(self, run: RunDirectory, index: int) -> subprocess.Popen[bytes]:
+    def _start(self, run: RunDirectory, index: int) -> Process:
         argv = [self.options.shell, str(run.script)]
         environment = {**os.environ, _JOB_ID: f"{os.getpid()}_{index}"}
         return start_session(argv, env=environment, stdout=run.stdout, stderr=run.stderr)
 
 
-def _exit_status(process: subprocess.Popen[bytes]) -> int:
+def _exit_status(process: Process) -> int:
     """The exit status as a shell gives it, 128 + n for signal n."""
     status = process.returncode
     if status is None:  # it hangs in the kernel

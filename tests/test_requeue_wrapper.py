@@ -33,7 +33,7 @@ class Run:
         self.record = {"status": "RUNNING", "attempts": 1, "start_time": now()}
         self.info.write_text(yaml.dump(self.record))
         options = ("--command", "touch", "--job", "7", *options)
-        words = ["--signal", "USR2", "--seconds", "1", "--requeues", "1", *options]
+        words = ["--signal", "USR2", "--grace-s", "1", "--max-requeues", "1", *options]
         place = ["--directory", str(directory), "--info", str(self.info), "--start", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place, "--", "sh", "-c", line],
@@ -110,7 +110,7 @@ def test_told(tmp_path: Path) -> None:
 
 
 def test_cancelled_after_it_was_told(tmp_path: Path) -> None:
-    run = Run(tmp_path, "trap : USR2; " + READY + LATE, "--seconds", "20")
+    run = Run(tmp_path, "trap : USR2; " + READY + LATE, "--grace-s", "20")
     run.tell()
     run.tell(signal.SIGTERM, all_programs=True)
     assert run.end() == (143, "", "FAILED")
@@ -122,7 +122,7 @@ def test_cancelled_after_it_was_told(tmp_path: Path) -> None:
     [
         (("--command", "false"), "because 'false 7' failed"),
         (("--job", "by-hand"), "because it was started by hand"),
-        (("--requeues", "0"), "because of hydra.launcher.max_requeues=0; submit script.sh again"),
+        (("--max-requeues", "0"), "because of hydra.launcher.max_requeues=0; submit script.sh again"),
     ],
 )
 def test_it_does_not_start_again(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
@@ -143,7 +143,7 @@ def test_runs_that_share_a_job(tmp_path: Path) -> None:
         (tmp_path / str(place) / "script.sh").write_text(line)
         status = "COMPLETE" if place == 1 else "RUNNING"
         (tmp_path / str(place) / "info.yaml").write_text(yaml.dump({"status": status, "start_time": now()}))
-    words = ["--signal", "USR2", "--seconds", "9", "--requeues", "1", "--job", "7", "--command", "touch"]
+    words = ["--signal", "USR2", "--grace-s", "9", "--max-requeues", "1", "--job", "7", "--command", "touch"]
     place_words = ["--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "1"]
     argv = [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place_words]
     assert subprocess.run(argv, cwd=tmp_path).returncode == 1
