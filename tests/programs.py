@@ -15,6 +15,7 @@ import yaml
 
 from tests.support.warm_start import warm
 
+LOGGING = "hydra/callbacks=mlxp_logging"
 # An application that writes down what it sees of its start into its run directory.
 PROBE = """
 import json, os, sys

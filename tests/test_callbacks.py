@@ -12,11 +12,9 @@ import hydra
 import pytest
 import yaml
 
-from tests.programs import PROBE, App, info
+from tests.programs import LOGGING, PROBE, App, info
 
 pytestmark = pytest.mark.hydra
-
-LOGGING = "hydra/callbacks=mlxp_logging"
 
 
 def logs(app: App) -> list[str]:

@@ -24,6 +24,7 @@ import yaml
 from mlxp_core.runs import reader as runs_module
 from mlxp_core.runs.reader import RunReader
 from tests.programs import App, info
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.once
 MLXP = str(Path(sys.executable).with_name("mlxp"))
@@ -240,13 +241,13 @@ def test_killed_processes(app: App) -> None:
     sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
     plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
-    wait_for(lambda: len(app.runs()) == 3)
+    wait_until(lambda: len(app.runs()) == 3)
     assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
     records = {run.name: info(run) for run in app.runs()}
     (plain_run,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
     first, second = sorted(records.keys() - {plain_run})
     os.kill(records[first]["process_id"], signal.SIGKILL)
-    wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    wait_until(lambda: info(logs / first)["status"] == "FAILED")
     os.killpg(sweep.pid, signal.SIGKILL)
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
     os.kill(records[plain_run]["process_id"], signal.SIGKILL)
@@ -265,13 +266,6 @@ def test_killed_processes(app: App) -> None:
     assert statuses(app)[plain_run] == "FAILED"
     change(logs / plain_run, hostname="another-machine")
     assert statuses(app)[plain_run] == "UNKNOWN"
-
-
-def wait_for(condition: Any, timeout_s: float = 400) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_run_with_running_script(app: App) -> None:
@@ -413,7 +407,7 @@ def test_watch_and_follow(app: App) -> None:
     """watch prints lines to a pipe and a live table to a terminal; both commands exit when the last run ends."""
     app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older run, which watch leaves out
     sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
-    wait_for(lambda: len(app.runs()) == 3)
+    wait_until(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")

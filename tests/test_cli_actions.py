@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import PROBE, App, Result, info
+from tests.programs import LOGGING, PROBE, App, Result, info
 from tests.projects import COPY, Project
+from tests.support.cli import mlxp, statuses
+from tests.support.processes import wait_until
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
-
-LOGGING = "hydra/callbacks=mlxp_logging"
-
-
-def mlxp(app: App, *arguments: str) -> Result:
-    """Run the command as the application's user."""
-    return app.call(str(Path(app.python).parent / "mlxp"), *arguments)
-
-
-def statuses(app: App, *arguments: str) -> dict[str, str]:
-    """Return the status of each run from `mlxp ls`."""
-    rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
-    return {row["run"]: row["status"] for row in rows}
 
 
 def cancel(app: App, *arguments: str) -> Result:
@@ -43,13 +29,6 @@ def cancel(app: App, *arguments: str) -> Result:
     left = [line.split()[0] for line in shown.splitlines()]
     wait_until(lambda: not any(statuses(app)[Path(run).name] == "RUNNING" for run in left))
     return result
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def running(app: App) -> int:

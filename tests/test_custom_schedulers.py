@@ -20,12 +20,11 @@ from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from tests.clusters import REPOSITORY, Cluster
-from tests.programs import App, Result, info
+from tests.programs import LOGGING, App, Result, info
 from tests.test_job_script import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
 (PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)
-LOGGING = "hydra/callbacks=mlxp_logging"
 # Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
 JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
 

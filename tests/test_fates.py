@@ -8,8 +8,9 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import info
-from tests.test_run_states import forgetting, statuses
-from tests.test_waiting import FATES, returned, start, with_showing_sweeper
+from tests.support.cli import forgetting
+from tests.support.cli import statuses_in_order as statuses
+from tests.support.sweepers import FATES, returned, start, with_showing_sweeper
 
 pytestmark = pytest.mark.waits
 

@@ -18,70 +18,9 @@ from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import write_info
 from mlxp_core.schedulers.local import LocalScheduler
 from tests.programs import App, info
+from tests.support.sweepers import RETURNS, VALUES
 
 pytestmark = pytest.mark.hydra
-
-VALUES = """
-import dataclasses, json, sys
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
-from hydra.plugins.sweeper import Sweeper
-
-
-class ShowingSweeper(Sweeper):
-    def setup(self, *, hydra_context, task_function, config):
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config)
-
-    def sweep(self, arguments):
-        whats = arguments[0].partition("=")[2].strip("[]").split(",")
-        for job in self.launcher.launch([[f"what={what}"] for what in whats], 0):
-            print("RETURN", job.status.name, job.overrides, repr(job._return_value), job.task_name, sep="|")
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="showing",
-                             node={"_target_": "hydra_plugins.showing.sweeper.ShowingSweeper"})
-"""
-
-RETURNS = """
-import os, sys
-from dataclasses import dataclass
-import hydra
-
-@dataclass
-class Mine:
-    number: int
-
-class MyError(Exception):
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(config):
-    what = config.what
-    if what == "mine":
-        return Mine(3)
-    if what == "function":
-        return lambda: 4
-    if what == "generator":
-        return (number for number in range(3))
-    if what == "error":
-        raise MyError(1, 2)
-    if what == "key":
-        raise KeyError("absent")
-    if what == "killed":
-        os.kill(os.getpid(), 9)
-    if what == "left":
-        sys.exit(5)
-    if what == "late":
-        import atexit
-        atexit.register(os._exit, 6)
-    return {"loss": 0.5}
-
-if __name__ == "__main__":
-    main()
-"""
 
 
 def test_returns(app: App) -> None:

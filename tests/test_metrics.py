@@ -25,9 +25,8 @@ import yaml
 from mlxp_core.metrics.handler import start_metrics, stop_metrics
 from mlxp_core.metrics.scalars import Scalar, encode
 from tests.clusters import REPOSITORY, Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
 IN_RUN_1 = "hydra.callbacks.mlxp_logging.forced_log_id=1"
 
 # Goes through epochs, and on from its checkpoint; `kill` names an epoch and where in it the process is killed, once

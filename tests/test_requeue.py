@@ -13,7 +13,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import App, info
-from tests.test_waiting import returned, start, with_showing_sweeper
+from tests.support.sweepers import returned, start, with_showing_sweeper
 
 pytestmark = pytest.mark.waits
 

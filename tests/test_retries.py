@@ -14,11 +14,9 @@ import pytest
 
 from tests.clusters import Cluster, oar_service
 from tests.clusters.own_slurm import OwnSlurm, accounts_of, write_config
-from tests.programs import App
+from tests.programs import LOGGING, App
+from tests.support.killed import install, ran, resume, wait_for_all
 from tests.support.processes import read_until
-from tests.test_resume import install, ran, resume, wait_for_all
-
-LOGGING = "hydra/callbacks=mlxp_logging"
 
 
 def sweep(app: App, launcher: str, x: str, *options: str) -> subprocess.Popen[str]:

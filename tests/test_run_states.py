@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,32 +12,11 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.clusters.own_slurm import OwnSlurm
-from tests.programs import App, Result, info
+from tests.programs import App, info
+from tests.support.cli import forgetting, listed, mlxp
+from tests.support.cli import statuses_in_order as statuses
 
 pytestmark = pytest.mark.once
-
-
-def mlxp(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """Run the command as the application's user."""
-    return app.call(str(Path(app.python).with_name("mlxp")), *arguments, env=env)
-
-
-def listed(app: App, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
-    """The status and the reason of each run, by its number."""
-    result = mlxp(app, "ls", "--json", env=env)
-    assert result.status == 0, result.text
-    return {row["run"]: (row["status"], row["reason"] or "") for row in json.loads(result.stdout)}
-
-
-def statuses(app: App, env: Mapping[str, str] | None = None) -> list[str]:
-    return [status for status, _ in listed(app, env).values()]
-
-
-def forgetting(app: App) -> dict[str, str]:
-    """An environment in which SLURM has forgotten all jobs, as it does without accounts after some minutes."""
-    app.write("forgetting/squeue", "#!/bin/sh\n").chmod(0o755)
-    app.write("forgetting/sacct", "#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n").chmod(0o755)
-    return {"PATH": f"{app.directory}/forgetting:{app.environment['PATH']}"}
 
 
 def out_of_reach(app: App) -> dict[str, str]:

@@ -11,12 +11,11 @@ import yaml
 from mlxp_core.config.settings_file import DEFAULTS, Settings
 from mlxp_core.errors import SettingsError
 from tests.clusters import Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 from tests.projects import COPY, Project
 from tests.terminals import Terminal
 
 MLXP = ("-m", "x=1,2", "hydra/launcher=mlxp")
-LOGGING = "hydra/callbacks=mlxp_logging"
 DRY = "hydra.launcher.dry_run=true"
 ANSWER = "Please enter your answer (y/n): "
 CHOICE = "Please enter your choice (or hit Enter to skip): "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from mlxp_core.jobs.app_command import split_interpreter_options
 from tests.clusters import Cluster
 from tests.programs import PROBE, App
 from tests.support import warm_start
+from tests.support.start_forms import run_form, same_as_basic
 
 pytestmark = pytest.mark.hydra
 
@@ -70,31 +70,6 @@ def write_forms(app: App) -> None:
     app.write("conf3/extra/more.yaml", "# @package _global_\nmore: true\n")
 
 
-def same_as_basic(app: App, launched: list[dict[str, Any]], form: dict[str, Any]) -> None:
-    """Compare with what Hydra's own launcher gives."""
-    shutil.rmtree(app.directory / "multirun")
-    _run(app, form)
-    basic = app.seen()
-    assert [run["config"] for run in launched] == [run["config"] for run in basic]
-    assert len(launched) == 2
-    for ours, theirs in zip(launched, basic, strict=True):
-        for key in ("flags", "main", "python", "unbuffered", "environment"):
-            assert ours[key] == theirs[key], key
-        assert ours["job"]["num"] == theirs["job"]["num"]
-        assert ours["job"]["name"] == theirs["job"]["name"]
-        different = {"hydra/launcher"}
-        assert {k: v for k, v in ours["choices"].items() if k not in different} == {
-            k: v for k, v in theirs["choices"].items() if k not in different
-        }
-        in_run_dir = theirs["cwd"] == theirs["output_dir"]
-        assert ours["cwd"] == (ours["output_dir"] if in_run_dir else theirs["cwd"])
-
-
-def _run(app: App, form: dict[str, Any], *more: str) -> None:
-    program = tuple(word.format(directory=app.directory) for word in form.get("program", ("main.py",)))
-    app.sweep("x=1,2", *more, *form.get("arguments", ()), program=program, env=form.get("env", {}))
-
-
 # What Hydra has no part in
 WITHOUT_HYDRA = {"script", "script in a directory", "absolute script", "flags", "joined flags", "pythonpath"}
 
@@ -106,7 +81,7 @@ WITHOUT_HYDRA = {"script", "script in a directory", "absolute script", "flags", 
 def test_form_on_slurm(slurm: Cluster, form: dict[str, Any], request: pytest.FixtureRequest) -> None:
     app = slurm.app(request.node.name)
     write_forms(app)
-    _run(app, form, "hydra/launcher=slurm")
+    run_form(app, form, "hydra/launcher=slurm")
     job_ids = slurm.job_ids(app)
     assert slurm.wait(job_ids) == ["COMPLETED"] * 2
     launched = app.seen()
@@ -119,7 +94,7 @@ def test_environment_where_nothing_is_inherited(oar: Cluster) -> None:
     app = oar.app("oar-environment")
     write_forms(app)
     form = {**FORMS["env_copy"], "env": {"PROBE_COPY": "it's; here", "PYTHONPATH": "sub:/nowhere/a b"}}
-    _run(app, form, "hydra/launcher=oar")
+    run_form(app, form, "hydra/launcher=oar")
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     launched = app.seen()
     assert [run["pythonpath"] for run in launched] == ["sub:/nowhere/a b"] * 2

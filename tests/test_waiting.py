@@ -13,63 +13,9 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.clusters.own_slurm import OwnSlurm
-from tests.programs import App, info
+from tests.programs import info
 from tests.support.processes import read_until
-from tests.test_local import RETURNS, VALUES
-
-FATES = """
-import sys, time
-from pathlib import Path
-import hydra
-from hydra.core.hydra_config import HydraConfig
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(config):
-    began = Path(HydraConfig.get().runtime.output_dir, "began")
-    again = began.exists()
-    began.touch()
-    what = config.what
-    if what == "value" or (again and what in ("requeued", "resubmitted")):
-        return 7
-    if what == "hog":
-        memory = bytearray(3_000_000_000)
-    if what == "resubmitted":
-        time.sleep(62)  # OAR starts again only what ran for a minute
-        sys.exit(99)
-    time.sleep(300)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def with_showing_sweeper(app: App, program: str) -> App:
-    """An application and a sweeper that prints what it is given for `whats`."""
-    app.write("hydra_plugins/showing/__init__.py", "")
-    app.write("hydra_plugins/showing/sweeper.py", VALUES)
-    app.write("main.py", program)
-    app.write("conf/config.yaml", "what: value\n")
-    app.environment["PYTHONPATH"] = str(app.directory)
-    return app
-
-
-def returned(stdout: str, whats: list[str]) -> dict[str, str]:
-    """What the sweeper was given for each: the status and the value or error."""
-    lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", stdout, re.MULTILINE)]
-    return {what: f"{line[0]} {line[2]}" for what, line in zip(whats, lines, strict=True)}
-
-
-def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subprocess.Popen[str]:
-    """Start such a sweep, and do not wait for it."""
-    words = [
-        "main.py",
-        "-m",
-        "hydra/sweeper=showing",
-        f"hydra/launcher={cluster.launcher}",
-        f"+whats=[{','.join(whats)}]",
-    ]
-    options = ["hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments]
-    return app.start(app.python, "-u", *words, *options)
+from tests.support.sweepers import FATES, RETURNS, returned, start, with_showing_sweeper
 
 
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import time
+from collections.abc import Callable
 
 
 def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
@@ -20,3 +21,11 @@ def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 40
         assert part, text + (process.stderr.read() if process.stderr else "")
         text += part
     return text
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
