@@ -21,7 +21,7 @@ from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_s
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from tests.clusters import REPOSITORY, Cluster
 from tests.programs import LOGGING, App, Result, info
-from tests.test_job_script import a_job
+from tests.support.jobs import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
 (PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)

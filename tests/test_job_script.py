@@ -13,22 +13,12 @@ import pytest
 
 from mlxp_core.config.options import LocalOptions, OAROptions, SLURMOptions
 from mlxp_core.errors import OptionError
-from mlxp_core.jobs.app_command import AppCommand
 from mlxp_core.jobs.script import Job
-from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.local import LocalScheduler
+from tests.support.jobs import a_job
 
 RECORDED = Path(__file__).parent / "scripts"
-
-
-def a_job(path: str = "/home/me/tutorial/logs/5", name: str | None = None, **environment: str) -> Job:
-    return Job(
-        name=name,
-        run=RunDirectory(Path(path), "metadata"),
-        app=AppCommand(("/home/me/.venv/bin/python", "-u", "main.py"), (), Path("/home/me/tutorial"), environment),
-        overrides=(("lr=0.001", "seed=1"), ("hydra/launcher=x",), ("hydra.mode=RUN", f"hydra.run.dir={path}")),
-    )
 
 
 FULL: dict[str, Any] = {
