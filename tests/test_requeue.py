@@ -146,8 +146,8 @@ def check_fates(sweep: Sweep) -> None:
     assert [len(sweep.attempts(number)) for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]  # nothing is cut off
     assert [sweep.info(number)["exit_status"] for number in range(1, 7)] == [0, 0, 0, 1, 0, 140]
     for number in (1, 2, 3, 6):
-        assert "the run did not complete: its job starts again (1 of 1)" in sweep.log(number)
-    assert "its job does not start again, because of hydra.launcher.max_requeues=1; submit" in sweep.log(6)
+        assert "the run did not complete: its job is requeued (1 of 1)" in sweep.log(number)
+    assert "its job is not requeued: hydra.launcher.max_requeues=1 is reached; submit" in sweep.log(6)
     assert "mlxp:" not in sweep.log(4) + sweep.log(5)
 
 
@@ -156,8 +156,8 @@ def check_shared(sweep: Sweep) -> None:
     results = sweep.end(SHARED)
     assert set(results.values()) <= {"COMPLETED 'no work'", "COMPLETED 'my work'"}
     assert [len(sweep.attempts(number)) for number in (1, 2, 3, 4)] == [2, 1, 2, 1]
-    assert "starts again (1 of 1)" in sweep.log(1)
-    assert "starts again (1 of 1)" in sweep.log(3)
+    assert "is requeued (1 of 1)" in sweep.log(1)
+    assert "is requeued (1 of 1)" in sweep.log(3)
     assert "mlxp:" not in sweep.log(2)
 
 
