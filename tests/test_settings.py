@@ -85,12 +85,15 @@ def test_a_place_that_is_not_safe_to_write(tmp_path: Path) -> None:
         ("version_manager: {compute_requirements: 1}\n", "compute_requirements must be true or false, not 1."),
         ("scheduler: {option_cmd: {a: b}}\n", "scheduler.option_cmd must be a string or a list of strings, not"),
         ("scheduler: {shell_path: 3}\n", "scheduler.shell_path must be a string, not 3."),
-        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: There is no scheduler 'Foo'"),
+        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: Unknown scheduler 'Foo'"),
         ("scheduler: {shell_path: /no/sh}\n", "The shell '/no/sh' is not on this machine"),
-        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "cannot hold a line break"),
+        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "must not contain a line break"),
         (b"logger: \xff\n", "Cannot read ./conf/mlxpy.yaml"),
         ("", "No scheduler is configured. Write\n\nscheduler:\n  name: "),
-        ("scheduler: {name: NoScheduler}\n", "into ./conf/mlxpy.yaml, or run on this machine by hydra.launcher.name="),
+        (
+            "scheduler: {name: NoScheduler}\n",
+            "into ./conf/mlxpy.yaml, or run on this machine with hydra.launcher.name=",
+        ),
     ],
 )
 def test_bad_input(app: App, text: str | bytes, message: str) -> None:
@@ -174,11 +177,11 @@ def test_the_dialogue(app: App) -> None:
         "For a custom scheduler, you must provide the full name of the user-defined Scheduler subclass "
         "(ex. my_app.CustomScheduler):\n\n"
     )
-    assert terminal.answer("Foo", CHOICE).startswith("There is no scheduler 'Foo'")
+    assert terminal.answer("Foo", CHOICE).startswith("Unknown scheduler 'Foo'")
     assert "no_app" in terminal.answer("no_app.CustomScheduler", CHOICE)
-    assert "pathlib.Path is no scheduler" in terminal.answer("pathlib.Path", CHOICE)
+    assert "pathlib.Path is not a scheduler" in terminal.answer("pathlib.Path", CHOICE)
     assert not (app.directory / "conf" / "mlxpy.yaml").exists()
-    status, shown = terminal.end("OARScheduler")
+    status, shown = terminal.end("oar")
     assert status == 0
     assert shown.startswith(
         "\nSetting Scheduler to OARScheduler\n\nDefault settings for MLXP will be created in ./conf/mlxpy.yaml\n\n"
