@@ -176,7 +176,7 @@ def test_refused_options(app: App) -> None:
     for options, message in (
         (["timeout_min=1"], "leave a job 0 s until it is told that its time is nearly over, and"),
         (["option_cmd=['--signal=B:USR1@60']"], "max_requeues asks for its own"),
-        (["requeue_signal=KILL"], "requeue_signal=KILL cannot be: it is USR1 or USR2"),
+        (["requeue_signal=KILL"], "hydra.launcher.requeue_signal must be USR1 or USR2, got KILL."),
         (["+additional_parameters={signal: x}"], "additional_parameters.signal and hydra.launcher.max_requeues do"),
     ):
         words = [
