@@ -231,7 +231,7 @@ def test_refused_options(app: App) -> None:
     for options, message in (
         (["timeout_min=1"], "give a job 0 s before the signal, and"),
         (["option_cmd=['--signal=B:USR1@60']"], "max_requeues adds its own"),
-        (["requeue_signal=KILL"], "requeue_signal=KILL cannot be: it is USR1 or USR2"),
+        (["requeue_signal=KILL"], "hydra.launcher.requeue_signal must be USR1 or USR2, got KILL."),
         (
             ["+additional_parameters={signal: x}"],
             "additional_parameters.signal cannot be combined with hydra.launcher.max_requeues",
