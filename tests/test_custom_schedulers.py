@@ -204,7 +204,7 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
-    """A refused request is resumed; one whose command was killed may have been accepted, which this class cannot find out."""
+    """A refused request is resumed; with a killed command this class cannot find out whether it was accepted."""
     wrong_queue = "        lines = [] if job.run.path.name == '1' else ['-q nope']\n        return [*lines, f\"-N"
     app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")

@@ -82,7 +82,7 @@ def job_script(
     ]
     if requeue_options:
         start = [
-            "# The script exits with the application's exit status; a signal notifies the application of the time limit.",
+            "# The script exits with the application's exit status. A signal announces the time limit to the application.",
             f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
             f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
         ]
