@@ -82,7 +82,7 @@ def job_script(
     ]
     if requeue_options:
         start = [
-            "# The script exits with the application's exit status. A signal announces the time limit to the application.",
+            "# The exit status is that of the application, which receives a signal when the time limit is near.",
             f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
             f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
         ]
