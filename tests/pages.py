@@ -130,7 +130,7 @@ def record(page: Path, steps: Sequence[Step], shown: Sequence[str], app: App) ->
     lines = page.read_text().splitlines()
     for step, text in reversed(list(zip(steps, shown, strict=True))):
         if step.end is not None:
-            new = [line.rstrip() for line in _anonymous(text, app).rstrip().splitlines()]
+            new = [line.rstrip() for line in _anonymous(text, app).rstrip().lstrip("\n").splitlines()]
             if _LEFT_OUT in step.output:
                 head = step.output.index(_LEFT_OUT)
                 tail = len(step.output) - head - 1
@@ -145,6 +145,7 @@ def _anonymous(text: str, app: App) -> str:
     for old, new in (
         (str(Path(app.python).parent.parent), "/home/me/.venv"),
         (f"/home/{app.user}", "/home/me"),
+        (f" {app.user}"[:9] + " ", f" {'me':>{min(8, len(app.user or ''))}} "),  # a column of squeue or oarstat
         (str(app.user), "me"),
     ):
         text = text.replace(old, new)

@@ -152,16 +152,16 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism=0 cannot be: give a number above 0"),
+        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism must be a positive integer, got 0."),
         (["hydra.launcher.runs_per_job=3"], "hydra.launcher.runs_per_job=3 is more than this sweep has runs (2)"),
         (["hydra.launcher.parallel_runs=2"], "hydra.launcher.parallel_runs=2 is more than the runs that share a job"),
         (
             ["hydra.launcher.array_parallelism=1", "hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"],
             "hydra.launcher.array_parallelism=1 is less than the 2 runs at a time in one job",
         ),
-        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size=0 cannot be"),
+        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size must be a positive integer, got 0."),
         (["hydra.launcher.wait=maybe"], "hydra.launcher.wait"),
-        (["hydra.launcher.submit_function=sometimes"], "it is auto or never"),
+        (["hydra.launcher.submit_function=sometimes"], "submit_function must be auto or never, got sometimes."),
     ],
     ids=str,
 )

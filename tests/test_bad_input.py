@@ -31,9 +31,18 @@ def refused(app: App, result: Result, *messages: str) -> None:
         (["hydra/launcher=slurm", "hydra.launcher.wltime=3"], ["hydra.launcher.wltime"]),
         (["hydra/launcher=slurm", "+hydra.launcher.timeout_mn=3"], ["hydra.launcher.timeout_mn", "timeout_min?"]),
         (["hydra/launcher=slurm", "hydra.launcher.timeout_min=soon"], ["'soon'", "Integer"]),
-        (["hydra/launcher=slurm", "hydra.launcher.nodes=0"], ["hydra.launcher.nodes=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=-1"], ["hydra.launcher.n_jobs=-1", "above 0"]),
+        (
+            ["hydra/launcher=slurm", "hydra.launcher.nodes=0"],
+            ["hydra.launcher.nodes must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=0"],
+            ["hydra.launcher.n_jobs must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=-1"],
+            ["hydra.launcher.n_jobs must be a positive integer, got -1."],
+        ),
         (["hydra/launcher=local", "hydra.launcher.env_cmd={a: b}"], ["hydra.launcher.env_cmd", "list of strings"]),
         (["hydra/launcher=local", "hydra.launcher.shell_path=/no/sh"], ["/no/sh", "shell_path"]),
         (["hydra/launcher=oar", "hydra.launcher.mem_gb=4"], ["OAR has no memory resource", "memory_property"]),
@@ -239,4 +248,4 @@ def test_a_name_that_is_too_long(app: App) -> None:
 def test_numbers_that_are_none(app: App) -> None:
     for value in ("inf", "nan"):
         result = app.run("-m", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.mem_gb={value}")
-        refused(app, result, f"hydra.launcher.mem_gb={value} cannot be")
+        refused(app, result, f"hydra.launcher.mem_gb must be a positive number, got {value}.")

@@ -356,7 +356,7 @@ def test_scheduler_that_cannot_be_queried(app: App) -> None:
     (app.directory / "custom_scheduler.py").unlink()
     result = app.call(MLXP, "ls")
     assert result.status == 0
-    assert "There is no scheduler custom_scheduler.Silent" in result.stderr
+    assert "Scheduler custom_scheduler.Silent not found" in result.stderr
 
 
 def test_unchanged_records_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_the_controller_is_frozen(own_slurm: OwnSlurm) -> None:
     with own_slurm.frozen():
         process = sweep(app, "slurm", "0", "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
-    assert "SLURM may have taken the request all the same." in said
+    assert "SLURM may have accepted the request." in said
     stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
     assert "SLURM had taken it: job " in stdout

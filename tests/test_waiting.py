@@ -67,7 +67,7 @@ def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
     process = start(own_slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+15']")
     own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
     with own_slurm.without_controller():
-        read_until(process, "SLURM does not answer")
+        read_until(process, "SLURM did not answer")
     stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
 

@@ -26,19 +26,17 @@ class Row:
     Attributes:
         cache: has the metrics that did not change.
         shared: overrides that all rows have.
-        read_before: its metrics, when they are known already.
     """
 
     run: RunRecord
     resolved: ResolvedStatus
     cache: FileCache
     shared: Collection[str] = ()
-    read_before: dict[str, Any] | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Its last ones, such as `train.loss`."""
-        return last_metrics(self.run.path, self.cache) if self.read_before is None else self.read_before
+        return last_metrics(self.run.path, self.cache)
 
     @cached_property
     def config(self) -> dict[str, Any]:
