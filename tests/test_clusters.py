@@ -1,4 +1,4 @@
-"""What holds on every real scheduler: SLURM with accounting, SLURM without, OAR."""
+"""Behavior on every real scheduler: SLURM with accounting, SLURM without, OAR."""
 
 from __future__ import annotations
 

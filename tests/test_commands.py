@@ -55,7 +55,7 @@ def test_ending_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "(trap '' TERM; touch deaf; exec sleep 71) &",
         "timeout 72 sleep 72 &",  # makes a process group
         "setsid sh -c 'echo $$ > daemon; exec sleep 73' &",
-        "trap 'touch told; exit 3' TERM; touch ready; while :; do sleep 0.1; done",
+        "trap 'touch notified; exit 3' TERM; touch ready; while :; do sleep 0.1; done",
     ]
     monkeypatch.chdir(tmp_path)
     argv = ["sh", "-c", "\n".join(lines)]
@@ -69,4 +69,4 @@ def test_ending_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
     assert [name for name in ("sleep 71", "sleep 72", "sleep 73") if f"{name}\n" in listed] == ["sleep 73"]
     assert processes[0].returncode == 3
-    assert (tmp_path / "told").exists()
+    assert (tmp_path / "notified").exists()

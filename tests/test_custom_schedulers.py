@@ -42,13 +42,13 @@ def install(app: App, text: str = PBS) -> App:
 
 
 def resume(app: App) -> Result:
-    """`mlxp resume`, from another directory than the application's."""
+    """Run `mlxp resume` in another directory than the application's."""
     elsewhere = App(Path("/"), app.python, app.environment, app.user)
     return elsewhere.call(str(Path(app.python).with_name("mlxp")), "resume", str(app.directory / "logs"))
 
 
 def assert_each_ran_once(slurm: Cluster, app: App, number: int) -> None:
-    """Runs 1 to `number` are submitted, noted, and over; none was submitted twice."""
+    """Wait for runs 1 to `number`, and check that each was submitted, recorded and run exactly once."""
     job_ids = slurm.job_ids(app)
     assert slurm.wait(job_ids) == ["COMPLETED"] * number
     for run in range(1, number + 1):
@@ -82,7 +82,7 @@ def test_pbs_runs_the_example(slurm: Cluster, tmp_path: Path) -> None:
     job_id = slurm.job_ids(app)[-1]
     assert app.call(*shlex.split(load_class(tmp_path, PBS).cancel_command), job_id).status == 0
     assert slurm.wait([job_id]) == ["CANCELLED"]
-    # qsub left no file of its own
+    # No output file of qsub's own
     assert {path.name for path in set(app.directory.iterdir()) - before} == {"logs", "__pycache__"}
 
 
@@ -139,7 +139,7 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_the_command_with_a_class_of_the_users(slurm: Cluster) -> None:
+def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
     app = install(slurm.app("custom-command").write_probe(), PBS + MORE)
     mlxp = str(Path(app.python).with_name("mlxp"))
     job_id = JOB_ID.replace("$SLURM_JOB_ID", '$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID')
@@ -158,7 +158,7 @@ def test_the_command_with_a_class_of_the_users(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
+def test_missing_abilities_are_refused(slurm: Cluster) -> None:
     app = install(slurm.app("custom-refused").write_probe(), PBS.replace('[f"exec', '[1 / 0, f"exec'))
     for options, message in (
         (
@@ -175,12 +175,12 @@ def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
         assert message in result.stderr
         assert "Traceback" not in result.stderr
         assert not app.runs()
-        assert not [*app.directory.glob("logs/[0-9]*")], "nothing is left"
+        assert not [*app.directory.glob("logs/[0-9]*")]
 
 
 @pytest.mark.once
 def test_an_answer_without_job_id(slurm: Cluster) -> None:
-    """The job is submitted, and stays: it is known again when the class is corrected, and never submitted twice."""
+    """The submitted job is found once the class is corrected, and is not submitted twice."""
     app = install(slurm.app("custom-no-id").write_probe(), PBS.replace(r'r"^(\d+\S*)$"', r'r"^Job (\d+)$"'))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2,3", "hydra.launcher.option_cmd=['-h']")
     assert result.status == 1
@@ -204,7 +204,7 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
-    """A refusal is known to be one; a command that was killed may have done its work, and nobody can look."""
+    """A refused request is resumed; one whose command was killed may have been accepted, and this class cannot say."""
     wrong_queue = "        lines = [] if job.run.path.name == '1' else ['-q nope']\n        return [*lines, f\"-N"
     app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")
@@ -215,7 +215,7 @@ def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
     result = resume(app)
     assert "'sh' was killed.\nPBS may have accepted the request.\nPBS cannot be asked, bec" in result.stderr
     assert "\n1 of 2 runs submitted; these stay.\nPerhaps submitted: logs/2. To go on: mlxp resume" in result.stderr
-    slurm.wait_for_runs(app, 2)  # now its own record tells
+    slurm.wait_for_runs(app, 2)  # now its record shows that it was accepted
     app.write("pbs.py", PBS)
     result = resume(app)
     assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
@@ -227,7 +227,7 @@ _number = count()
 
 
 def load_class(directory: Path, text: str) -> type[Scheduler]:
-    """The class in a module of that text."""
+    """Load the class from a module with this text."""
     name = f"custom_{next(_number)}"
     (directory / f"{name}.py").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -344,7 +344,7 @@ def test_wrong_directives(tmp_path: Path, end: str, message: str) -> None:
 
 
 def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two launches to resume, each of the code of another commit."""
+    """Two launches to resume have classes of the same name, from different commits."""
     monkeypatch.setattr(sys, "path", sys.path[:])
     schedulers = []
     for title in ("one", "two"):
@@ -363,7 +363,7 @@ def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_wrong_answers(tmp_path: Path) -> None:
-    """What a class makes of the answer, by real commands that say something."""
+    """A class that finds wrong job ids in the output of a real command."""
     script = tmp_path / "script.sh"
     script.touch()
     for tasks, says, message in (

@@ -95,7 +95,7 @@ def _replaced(word: str, moved: Mapping[str, str]) -> str:
 
 
 def application_files() -> list[Path]:
-    """Return the known files among that of the program and that of the function under @hydra.main."""
+    """Return the file of the program and that of the function under @hydra.main, as far as they are known."""
     frame = _hydra_main()
     function = frame.f_locals.get("task_function") if frame else None
     modules = [sys.modules["__main__"], sys.modules.get(getattr(function, "__module__", ""))]

@@ -29,7 +29,7 @@ def record_exit_status(path: Path, exit_status: int, script_start: int) -> None:
     Args:
         path: File of the record (info.yaml).
         exit_status: Exit status as a shell gives it, 128 + n for signal n.
-        script_start: Time at which the script started, in seconds since the epoch. An older record is that of an
+        script_start: Time at which the script started, in seconds since the epoch. An older record belongs to an
             earlier start.
 
     Raises:
@@ -49,7 +49,7 @@ def record_exit_status(path: Path, exit_status: int, script_start: int) -> None:
 
 
 def is_from_start(info: dict[str, Any], script_start: int) -> bool:
-    """Whether a record is that of the run that the script started, and not that of an earlier start."""
+    """Return whether a record belongs to the run that the script started, and not to an earlier start."""
     start_time = info.get("start_time")
     return start_time is not None and datetime.fromisoformat(start_time).timestamp() >= script_start
 

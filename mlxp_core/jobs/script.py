@@ -77,12 +77,12 @@ def job_script(
     ]
     info = shell_word(str(job.run.info.relative_to(job.run.path)))
     start = [
-        "# From here on, the exit status is that of the application.",
+        "# The script exits with the application's exit status.",
         "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
     ]
     if requeue_options:
         start = [
-            "# From here on, the exit status is that of the application; a signal notifies it before the time limit.",
+            "# The script exits with the application's exit status; a signal announces the time limit to it.",
             f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
             f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
         ]

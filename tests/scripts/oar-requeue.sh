@@ -16,7 +16,7 @@ trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
 cd /home/me/tutorial || exit
-# From here on, the exit status is that of the application; a signal notifies it before the time limit.
+# The script exits with the application's exit status; a signal announces the time limit to it.
 cd / && exec /home/me/.venv/bin/python -m mlxp_core.jobs.requeue_wrapper --signal USR1 --grace-s 60 --max-requeues 3 \
     --job "${OAR_ARRAY_ID:-by-hand}" --exit-status 99 --min-runtime-s 60 \
     --directory "$OLDPWD" --info "$MLXP_RUN_DIR"/metadata/info.yaml --start "$start_time" -- \

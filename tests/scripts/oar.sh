@@ -11,7 +11,7 @@ trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
 cd /home/me/tutorial || exit
-# From here on, the exit status is that of the application.
+# The script exits with the application's exit status.
 trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \

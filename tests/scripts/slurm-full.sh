@@ -40,7 +40,7 @@ unset DISPLAY
 conda activate torch
 
 cd /home/me/tutorial || exit
-# From here on, the exit status is that of the application.
+# The script exits with the application's exit status.
 trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 ${SLURM_JOB_ID:+srun --overlap --cpus-per-task=3} /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \

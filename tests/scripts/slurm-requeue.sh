@@ -16,7 +16,7 @@ trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
 cd /home/me/tutorial || exit
-# From here on, the exit status is that of the application; a signal notifies it before the time limit.
+# The script exits with the application's exit status; a signal announces the time limit to it.
 cd / && exec /home/me/.venv/bin/python -m mlxp_core.jobs.requeue_wrapper --signal USR2 --grace-s 60 --max-requeues 3 \
     --job "${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-by-hand}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" --command "scontrol requeue" \
     --directory "$OLDPWD" --info "$MLXP_RUN_DIR"/metadata/info.yaml --start "$start_time" -- \
