@@ -12,7 +12,7 @@ from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import Launch, make_directory
-from mlxp_core.launch.plan import Plan, PlannedRun, labels
+from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
 from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.launch.submission_requests import check_array_options
 from mlxp_core.locks import locked
@@ -118,7 +118,7 @@ def _launch(sweep_dir: Path, plan: Plan) -> int:
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
         launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
-        launch.start(f"Submitting {labels(plan.runs)} to {scheduler.title}:")
+        launch.start(f"Submitting {run_ranges(plan.runs)} to {scheduler.title}:")
     return len(plan.runs)
 
 
@@ -137,7 +137,7 @@ def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
         plan = of_launches[directory]
         place = recorded.launch.runs[recorded.recorded_as]["place"]
         run, options = plan.runs[place], plan.options | {"dry_run": False}
-        common = replace(plan, runs=(), array_size=1, again=True, options=options)
+        common = replace(plan, runs=(), array_size=1, is_resubmission=True, options=options)
         if _is_edited(run, schedulers[directory]):
             alone.append((directory.parent, common, [run]))
             continue

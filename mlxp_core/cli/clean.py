@@ -132,9 +132,9 @@ def _delete_runs(runs: Sequence[RunRecord], *, yes: bool) -> int:
 
 
 def _shown(path: Path) -> str:
-    from mlxp_core.launch.plan import label
+    from mlxp_core.paths import short_path
 
-    return label(path, Path.cwd())
+    return short_path(path, Path.cwd())
 
 
 def _bytes(number: int) -> str:

@@ -44,6 +44,6 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 def names(runs: Sequence[RunRecord]) -> str:
     """The directories of runs in few words: `logs/5-16, logs/18`."""
-    from mlxp_core.launch.plan import label, path_ranges
+    from mlxp_core.paths import path_ranges, short_path
 
-    return path_ranges([run.directory.path for run in runs], lambda path: label(path, Path.cwd()))
+    return path_ranges([run.directory.path for run in runs], lambda path: short_path(path, Path.cwd()))

@@ -99,7 +99,7 @@ def _submit(runs: Sequence[RunRecord], n_jobs: int | None) -> bool:
     """Submit them, or run them here; whether all is well."""
     from mlxp_core.actions.rerun_local import lock_local_runs, run_here
     from mlxp_core.actions.resubmit import submit_again
-    from mlxp_core.launch.plan import label
+    from mlxp_core.paths import short_path
     from mlxp_core.runs.reader import LOCAL
 
     batch = [run for run in runs if run.scheduler != LOCAL]
@@ -113,5 +113,5 @@ def _submit(runs: Sequence[RunRecord], n_jobs: int | None) -> bool:
         taken = [run for run in here if run.directory not in free]
         if taken:
             click.echo(f"{names(taken)} is not run: another process is about to.", err=True)
-        failed = run_here(free, n_jobs, lambda path: label(path, Path.cwd())) if free else 0
+        failed = run_here(free, n_jobs, lambda path: short_path(path, Path.cwd())) if free else 0
     return not (taken or failed)
