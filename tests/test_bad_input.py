@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster, oar_service
 from tests.programs import App, Result
+
+pytestmark = pytest.mark.hydra
 
 
 def refused(app: App, result: Result, *messages: str) -> None:
@@ -29,9 +31,18 @@ def refused(app: App, result: Result, *messages: str) -> None:
         (["hydra/launcher=slurm", "hydra.launcher.wltime=3"], ["hydra.launcher.wltime"]),
         (["hydra/launcher=slurm", "+hydra.launcher.timeout_mn=3"], ["hydra.launcher.timeout_mn", "timeout_min?"]),
         (["hydra/launcher=slurm", "hydra.launcher.timeout_min=soon"], ["'soon'", "Integer"]),
-        (["hydra/launcher=slurm", "hydra.launcher.nodes=0"], ["hydra.launcher.nodes=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=-1"], ["hydra.launcher.n_jobs=-1", "above 0"]),
+        (
+            ["hydra/launcher=slurm", "hydra.launcher.nodes=0"],
+            ["hydra.launcher.nodes must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=0"],
+            ["hydra.launcher.n_jobs must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=-1"],
+            ["hydra.launcher.n_jobs must be a positive integer, got -1."],
+        ),
         (["hydra/launcher=local", "hydra.launcher.env_cmd={a: b}"], ["hydra.launcher.env_cmd", "list of strings"]),
         (["hydra/launcher=local", "hydra.launcher.shell_path=/no/sh"], ["/no/sh", "shell_path"]),
         (["hydra/launcher=oar", "hydra.launcher.mem_gb=4"], ["OAR has no memory resource", "memory_property"]),
@@ -174,11 +185,11 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub says that the job is killed. It is not: it runs when the server is back."""
     app = oar.app("oar-down").write_probe()
-    with service("Almighty"):
+    with oar_service("Almighty"):
         result = app.run("-m", "x=1,2", "hydra/launcher=oar")
     assert result.status == 0, result.text
     assert len(oar.job_ids(app)) == 2
-    assert "OAR also said" in result.stdout
+    assert "OAR also reported" in result.stdout
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     assert len(app.runs()) == 2
 
@@ -237,4 +248,4 @@ def test_a_name_that_is_too_long(app: App) -> None:
 def test_numbers_that_are_none(app: App) -> None:
     for value in ("inf", "nan"):
         result = app.run("-m", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.mem_gb={value}")
-        refused(app, result, f"hydra.launcher.mem_gb={value} cannot be")
+        refused(app, result, f"hydra.launcher.mem_gb must be a positive number, got {value}.")

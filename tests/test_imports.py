@@ -24,7 +24,7 @@ LAYERS = [
     {"config", "versioning", "metrics"},
     {"runs"},
     {"locks", "commands", "prompts"},
-    {"files", "yaml_files", "interrupts", "console"},
+    {"files", "yaml_files", "interrupts", "console", "paths"},
     {"errors"},
 ]
 # Folders and modules that may use Hydra

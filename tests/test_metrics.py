@@ -27,9 +27,8 @@ from mlxp_core.metrics.last_values import last_metrics
 from mlxp_core.metrics.names import file_of, prefix_of
 from mlxp_core.runs.file_cache import FileCache
 from tests.clusters import REPOSITORY, Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
 IN_RUN_1 = "hydra.callbacks.mlxp_logging.forced_log_id=1"
 
 # Trains for some epochs and continues from its checkpoint; `kill` names the epoch and the place in it where the process

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from mlxp_core.errors import RunDirectoryError, RunRecordError
 from mlxp_core.files import read_regular, write_whole
 from mlxp_core.runs.info import read_info
 from mlxp_core.runs.journal import SUBMISSIONS, append_entries, read_entries, read_records
+from mlxp_core.runs.plan_file import PlanFile
 from tests.programs import App
 
 pytestmark = pytest.mark.once
@@ -50,7 +50,7 @@ def test_commands_report_a_damaged_record(app: App) -> None:
         assert "Traceback" not in result.text
     result = app.call(sys.executable, "-m", "mlxp_core.jobs.record_end", str(record), "0", "0")
     assert result.status == 1
-    assert result.stderr.startswith("mlxp: The record of a run is damaged: ")
+    assert result.stderr.startswith("mlxp: The end of the run cannot be recorded. The record of a run is damaged: ")
     assert record.read_text() == "status: {"
     record.unlink()
     assert app.run(LOGGING, IN_RUN_1).status == 0
@@ -113,9 +113,19 @@ def plan(sweep: Path, launch: str, at: str, modified: int) -> None:
     """Write a launch of run /1."""
     file = sweep / launch / "plan.json"
     file.parent.mkdir(parents=True)
-    runs: list[dict[str, Any]] = [{"directory": "/1", "output_subdir": None, "sweep_overrides": [], "overrides": []}]
-    content = {"scheduler": "a.B", "options": {}, "array_size": 1, "at": at, "runs": runs}
-    file.write_text(json.dumps(content))
+    PlanFile(
+        scheduler="a.B",
+        options={},
+        array_size=1,
+        runs=[{"directory": "/1", "output_subdir": None, "sweep_overrides": [], "overrides": []}],
+        app={"cwd": "/", "environment": {}},
+        main_file=None,
+        version=None,
+        settings={},
+        started_in="/",
+        is_resubmission=False,
+        at=at,
+    ).write(file)
     os.utime(file, (modified, modified))
 
 
