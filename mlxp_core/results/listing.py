@@ -95,7 +95,7 @@ def _no_key(option: str, name: str, rows: Sequence[Row]) -> str:
     known = [*COLUMNS, *dict.fromkeys(key for row in rows[:100] for key in (*row.metrics, *_keys(row.config)))]
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"columns are {', '.join(COLUMNS)}."
-    return f"{option}: no run has a metric or configuration key {name!r}; {hint}"
+    return f"{option}: no run has {name!r} as a metric or a configuration key; {hint}"
 
 
 def _keys(config: dict[str, object], prefix: str = "") -> list[str]:
