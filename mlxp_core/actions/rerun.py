@@ -43,7 +43,7 @@ class Rerun:
     @contextmanager
     def environment(self) -> Iterator[dict[str, str]]:
         """Its environment, which holds while this context does."""
-        from mlxp_core.callbacks.restart_in_copy import handed_over
+        from mlxp_core.callbacks.restart_in_copy import restart_environment
 
         own = {"PWD": str(self.cwd)} | ({"PYTHONPATH": self.python_path} if self.python_path else {})
         if self.settled is None:
@@ -52,7 +52,7 @@ class Rerun:
         # The application's own git shall see the copy, and Python no module of the repository
         left_out = ("PYTHONPATH", *LOCAL_VARIABLES)
         variables = {name: value for name, value in os.environ.items() if name not in left_out} | own
-        with handed_over(self.settled, {}) as variable:
+        with restart_environment(self.settled, {}) as variable:
             yield variables | variable
 
 

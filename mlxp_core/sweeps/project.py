@@ -25,8 +25,8 @@ def project_sweep(options: dict[str, Any], *, config: DictConfig, hydra_context:
         MlxpError: as for any sweep; or the scheduler's name is not one, or nobody can be asked for it.
     """
     check_outside_runs()
-    settled = resolved_version(hydra_context)
-    name = resolve_scheduler(config, settled.version if settled else None)
+    resolved = resolved_version(hydra_context)
+    name = resolve_scheduler(config, resolved.version if resolved else None)
     # The scheduler's own options alone: the schema of this launcher has those of all
     own = {key: value for key, value in options.items() if key not in ("name", "job_name")}
     own["name"] = options.get("job_name")

@@ -50,8 +50,8 @@ _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def resolved_version(hydra_context: HydraContext) -> ResolvedVersion | None:
-    """What mlxp_versioning settled, when it is among the callbacks."""
-    found = (getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks)
+    """Return what mlxp_versioning resolved; None if it is not among the callbacks."""
+    found = (getattr(callback, "resolved_version", None) for callback in hydra_context.callbacks.callbacks)
     return next((one for one in found if isinstance(one, ResolvedVersion)), None)
 
 
@@ -74,9 +74,9 @@ class Sweep(ABC):
         task_function: TaskFunction,
     ) -> None:
         check_outside_runs()
-        settled = resolved_version(hydra_context)
-        self.version = settled.version if settled else None
-        self.started_in = settled.started_in if settled else Path.cwd()
+        resolved = resolved_version(hydra_context)
+        self.version = resolved.version if resolved else None
+        self.started_in = resolved.started_in if resolved else Path.cwd()
         settings = read_settings(config, self.version)
         plain = {
             name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
