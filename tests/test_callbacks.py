@@ -99,7 +99,7 @@ def test_forced_log_id_names_one_run(app: App, launcher: str) -> None:
         "-m", LOGGING, f"hydra/launcher={launcher}", "hydra.callbacks.mlxp_logging.forced_log_id=3", "x=1,2"
     )
     assert result.status == 1
-    assert "names the directory of one run, and this sweep has several" in result.stderr
+    assert "names the directory of one run, but this sweep has several" in result.stderr
     assert "Traceback" not in result.stderr
     assert len(app.runs()) <= (1 if launcher == "basic" else 0)
 
@@ -108,8 +108,8 @@ def test_forced_log_id_names_one_run(app: App, launcher: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("forced_log_id=0", "runs are numbered from 1"),
-        ("forced_log_id=-2", "runs are numbered from 1"),
+        ("forced_log_id=0", "forced_log_id must be a positive integer, or -1 for the next free number, got 0."),
+        ("forced_log_id=-2", "forced_log_id must be a positive integer, or -1 for the next free number, got -2."),
         ("parent_log_dir=main.py/logs", "main.py is not a directory"),
     ],
 )
@@ -126,13 +126,34 @@ def test_bad_options_stop_hydra(app: App, option: str, message: str, mode: tuple
     ("action", "error"),
     [
         ("raise", {"type": "ValueError", "message": "told to fail"}),
-        ("exit4", {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}),
+        ("exit4", {"type": "Exit", "message": "the program exited during the run, by sys.exit or an interrupt"}),
     ],
 )
 def test_failed_runs_say_so(app: App, action: str, error: dict[str, str], mode: tuple[str, ...]) -> None:
     assert app.run(*mode, LOGGING, f"action={action}").status != 0
     record = info(app.directory / "logs" / "1")
     assert (record["status"], record["error"]) == ("FAILED", error)
+
+
+@pytest.mark.parametrize("mode", [(), ("-m",), ("-m", "hydra/launcher=local")])
+def test_a_forked_process_leaves_the_record_alone(app: App, mode: tuple[str, ...]) -> None:
+    """A child of the application that ends by sys.exit is not the run."""
+    forked = """
+    child = os.fork()
+    if not child:
+        sys.exit(3)
+    os.waitpid(child, 0)
+    record = Path(seen["output_dir"], "metadata", "info.yaml").read_text()
+    Path(seen["output_dir"], "during.yaml").write_text(record)
+    action ="""
+    app.write("main.py", PROBE.replace("\n    action =", forked, 1))
+    result = app.run(*mode, LOGGING)
+    assert result.status == 0, result.text
+    run = app.directory / "logs" / "1"
+    during = yaml.safe_load((run / "during.yaml").read_text())
+    assert (during["status"], "error" in during) == ("RUNNING", False)
+    record = info(run)
+    assert (record["status"], "error" in record, record["attempts"]) == ("COMPLETE", False, 1)
 
 
 def test_another_launcher_in_other_processes(app: App) -> None:

@@ -177,7 +177,7 @@ def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path, capsys: py
     project.git("submodule", "deinit", "-q", "library")
     first = copied(project)
     assert list((first / "library").iterdir()) == []
-    assert "Careful: the submodule library is empty in the copy" in capsys.readouterr().out
+    assert "Warning: the submodule library is empty in the copy" in capsys.readouterr().out
     project.git("-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
     second = copied(project)
     assert (second / "library" / "code" / "main.py").exists()
@@ -239,7 +239,7 @@ def test_partial_clone(project: Project, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--filter=blob:none", "--no-checkout", f"file://{project.root}", "clone")
     clone = Project(tmp_path / "clone" / "tutorial")
     clone.directory.mkdir()
-    with pytest.raises(SafeCopyError, match="cannot be made, nothing is left of it: "):
+    with pytest.raises(SafeCopyError, match=r"Cannot create the safe copy .*, nothing is left of it: "):
         copied(clone, git(tmp_path / "clone", "rev-parse", "HEAD"))
     assert clone.copies() == []
 
@@ -272,7 +272,7 @@ def test_lfs_files_are_real(lfs: Project) -> None:
 
 def test_lfs_files_that_are_not_here(lfs: Project) -> None:
     shutil.rmtree(lfs.root / ".git" / "lfs" / "objects")
-    with pytest.raises(SafeCopyError, match=r"get them with 'git lfs pull': tutorial/weights\.bin"):
+    with pytest.raises(SafeCopyError, match=r"git lfs pull gets them\): tutorial/weights\.bin"):
         copied(lfs)
     assert lfs.copies() == []
 
@@ -285,7 +285,7 @@ def test_without_git_lfs(lfs: Project, tmp_path: Path, monkeypatch: pytest.Monke
         (programs / name).symlink_to(str(shutil.which(name)))
     commit = lfs.head
     monkeypatch.setenv("PATH", str(programs))
-    with pytest.raises(SafeCopyError, match=r"git-lfs is not on this machine: install it: tutorial/weights\.bin"):
+    with pytest.raises(SafeCopyError, match=r"because git-lfs is not installed: tutorial/weights\.bin"):
         copied(lfs, commit)
 
 
@@ -325,7 +325,7 @@ def test_an_edited_copy_is_not_used(project: Project, edit: str, capsys: pytest.
     EDITS[edit](copy)
     second = copied(project)
     assert second == copy.with_name(f"{copy.name}-2")
-    assert f"The copy {copy} cannot be used again (" in capsys.readouterr().out
+    assert f"The copy {copy} cannot be reused (" in capsys.readouterr().out
     assert contents(second) == contents(project.root)
     assert copied(project) == second
     EDITS[edit](second)

@@ -130,7 +130,7 @@ def test_modules_that_come_from_the_repository_are_told(project: Project, launch
     log = project.directory / "logs" / "1" / "log.stdout"
     # What is logged after the application left by sys.exit is on stderr, or in no handler's reach
     shown = log.read_text() if log.exists() else result.stdout
-    assert end == "exit0" or f"modules were loaded from {project.root} and not from the safe copy" in shown
+    assert end == "exit0" or f"modules were loaded from {project.root}, not from the safe copy" in shown
 
 
 def test_a_source_root_that_the_commit_does_not_have(project: Project) -> None:
@@ -139,7 +139,7 @@ def test_a_source_root_that_the_commit_does_not_have(project: Project) -> None:
     project.commit()
     project.write("../ignored/stray.py", "")
     result = project.launch("modules=[stray]", env={"PYTHONPATH": "../ignored"})
-    assert f"Careful: Python finds modules in {project.root}/ignored, which is not in the commit" in result.stdout
+    assert f"Warning: Python imports modules from {project.root}/ignored, which is not in the commit" in result.stdout
     assert project.records()[0]["version_manager"]["loaded_from_repository"] == ["stray"]
 
 
@@ -148,5 +148,5 @@ def test_no_python_path_is_possible(project: Project) -> None:
     environment = {"PYTHONPATH": "../src"}
     result = project.run(*COPY, *option(parent_work_dir="'a:b'"), env=environment)
     assert result.status == 1
-    assert "cannot be on PYTHONPATH, because its path holds ':'" in result.stderr
+    assert "cannot be on PYTHONPATH, because its path contains ':'" in result.stderr
     assert project.runs() == []

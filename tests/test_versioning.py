@@ -205,7 +205,7 @@ def test_ignored_configuration(project: Project) -> None:
     project.write("conf/config.yaml", "defaults: [_self_, {override hydra/launcher: local}]\nx: 1\naction: null\n")
     result = project.run("-m", "x=1,2", *COPY, *option(uncommitted="ignore"))
     assert result.status == 1
-    assert "has another hydra.launcher than the one here: commit the configuration too" in result.stderr
+    assert "has a different hydra.launcher than the configuration here: commit the configuration too" in result.stderr
     assert project.runs() == []
     project.write("conf/config.yaml", "x: 5\naction: null\n")
     project.launch(*option(uncommitted="ignore"))
@@ -217,7 +217,7 @@ def test_configuration_read_from_the_repository(project: Project) -> None:
     project.commit()
     result = project.run(*COPY, f"hydra.searchpath=['file://{project.directory}/more']")
     assert result.status == 1
-    assert f"The configuration in {project.directory}/more would be read from the repository, and not" in result.stderr
+    assert f"The configuration in {project.directory}/more would be read from the repository, not" in result.stderr
     result = project.run(*COPY, "--config-dir", str(project.directory / "more"))
     assert result.status == 0, result.text
 
@@ -343,7 +343,7 @@ def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> Non
     project.commit()
     (project.root / "library" / "notes.txt").write_text("")
     result = project.launch(*option(uncommitted="refuse", untracked="refuse"))
-    assert "Careful: the submodule library has untracked files, which are not in its commit." in result.stdout
+    assert "Warning: the submodule library has untracked files, which are not in its commit." in result.stdout
     version = project.records()[0]["version_manager"]
     assert (version["uncommitted"], version["untracked"]) == ("none", ["library/"])
 
