@@ -18,7 +18,7 @@ setup(
     package_data={"hydra_plugins.mlxp": ["py.typed"], "mlxp_core": ["py.typed"]},
     install_requires=[
         "hydra-core>=1.3.2,<1.5",
-        "omegaconf>=2.3",
+        "omegaconf>=2.3,<2.5",
         "PyYAML>=6.0",
         "GitPython>=3.1",
         "submitit>=1.5",

@@ -23,6 +23,7 @@ from mlxp_core.files import write_whole
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, new_info, started, write_info
 from mlxp_core.runs.journal import RECORD
+from mlxp_core.runs.plan_file import PlanFile
 
 RUNS = 10_000
 # Runs of an array
@@ -50,11 +51,23 @@ def make_runs(root: Path) -> None:
             job_id = f"{first}_{number - first}"
             overrides = [f"optimizer.lr={number / 1e5}", f"seed={number % 10}", "model=deep"]
             make_run(run, job_id, overrides, is_active=number > RUNS - ACTIVE)
-            runs.append({"directory": str(run.path), "output_subdir": "metadata", "sweep_overrides": overrides})
+            entry = {"directory": str(run.path), "output_subdir": "metadata", "sweep_overrides": overrides}
+            runs.append({**entry, "overrides": [overrides]})
             common = {"scheduler": "SLURMScheduler", "at": "2026-11-23T03:31:40+00:00"}
             submissions.append({"run": str(run.path), "job_id": job_id, **common})
-        plan = {"scheduler": "mlxp_core.schedulers.slurm.SLURMScheduler", "options": {}, "array_size": 1000}
-        (launch / "plan.json").write_text(json.dumps({"format": 1, **plan, "runs": runs}))
+        PlanFile(
+            scheduler="mlxp_core.schedulers.slurm.SLURMScheduler",
+            options={},
+            array_size=SWEEP,
+            runs=runs,
+            app={"cwd": str(root), "environment": {}},
+            main_file=None,
+            version=None,
+            settings={},
+            started_in=str(root),
+            is_resubmission=False,
+            at="2026-11-23T03:31:40+00:00",
+        ).write(launch / "plan.json")
         (sweep / RECORD).write_text("".join(f"{json.dumps(line)}\n" for line in submissions))
 
 

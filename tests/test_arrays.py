@@ -141,7 +141,10 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     limit = int(re.findall(r"MaxArraySize\s*=\s*(\d+)", output)[0])
     result = app.run("-m", "x=1,2", "hydra/launcher=slurm", f"hydra.launcher.max_array_size={limit + 1}")
     assert result.status == 1
-    assert f"hydra.launcher.max_array_size={limit + 1} is more than SLURM takes here, which is {limit}" in result.stderr
+    assert (
+        f"hydra.launcher.max_array_size must be at most {limit}, the limit of SLURM here; got {limit + 1}."
+        in result.stderr
+    )
     with slurm.held() as held:
         app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging", held)
         slurm.cancel(slurm.job_ids(app))
@@ -153,11 +156,18 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     ("options", "message"),
     [
         (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism must be a positive integer, got 0."),
-        (["hydra.launcher.runs_per_job=3"], "hydra.launcher.runs_per_job=3 is more than this sweep has runs (2)"),
-        (["hydra.launcher.parallel_runs=2"], "hydra.launcher.parallel_runs=2 is more than the runs that share a job"),
+        (
+            ["hydra.launcher.runs_per_job=3"],
+            "hydra.launcher.runs_per_job must be at most the number of runs in the sweep (2), got 3.",
+        ),
+        (
+            ["hydra.launcher.parallel_runs=2"],
+            "hydra.launcher.parallel_runs must be at most hydra.launcher.runs_per_job (1), ",
+        ),
         (
             ["hydra.launcher.array_parallelism=1", "hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"],
-            "hydra.launcher.array_parallelism=1 is less than the 2 runs at a time in one job",
+            "hydra.launcher.array_parallelism must be at least hydra.launcher.parallel_runs (2), the number of runs "
+            "at a time in one job; got 1.",
         ),
         (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size must be a positive integer, got 0."),
         (["hydra.launcher.wait=maybe"], "hydra.launcher.wait"),

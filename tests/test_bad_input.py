@@ -189,7 +189,7 @@ def test_oar_server_is_down(oar: Cluster) -> None:
         result = app.run("-m", "x=1,2", "hydra/launcher=oar")
     assert result.status == 0, result.text
     assert len(oar.job_ids(app)) == 2
-    assert "OAR also said" in result.stdout
+    assert "OAR also reported" in result.stdout
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     assert len(app.runs()) == 2
 

@@ -129,7 +129,7 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
     assert result.status == 1
     assert re.match(
         r"The scheduler class pbs.BrokenPBS failed in parse_states \(/.*/pbs.py, line \d+\): ZeroDivisionError: "
-        r"division by zero\.\nNobody waits for the runs any more; they are submitted, and stay\.\n",
+        r"division by zero\.\nNo longer waiting for results\. The submitted runs are unaffected\.\n",
         result.stderr,
     ), result.stderr
     slurm.wait_for_runs(app, 4)
@@ -163,11 +163,17 @@ def test_missing_abilities_are_refused(slurm: Cluster) -> None:
     for options, message in (
         (
             ["hydra.launcher.wait=true"],
-            "Runs on PBS cannot be waited for, as hydra.launcher.wait=true asks: give pbs.PBSScheduler the methods "
-            "states_command and parse_states, or do not wait.",
+            "hydra.launcher.wait=true requires waiting for runs, but pbs.PBSScheduler does not implement "
+            "states_command and parse_states. Add these methods, or do not wait.",
         ),
-        (["hydra/sweeper=optuna"], "Runs on PBS cannot be waited for, as the sweeper OptunaSweeper asks: give "),
-        (["hydra.launcher.array_parallelism=2"], "PBS takes each run on its own here: remove "),
+        (
+            ["hydra/sweeper=optuna"],
+            "The sweeper OptunaSweeper requires waiting for runs, but pbs.PBSScheduler does not ",
+        ),
+        (
+            ["hydra.launcher.array_parallelism=2"],
+            "Each run on PBS is a request of its own, because pbs.PBSScheduler has no ",
+        ),
         ([], "The scheduler class pbs.PBSScheduler failed in setup_lines ("),
     ):
         result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2", *options)
@@ -188,13 +194,13 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
         r"The scheduler class pbs.PBSScheduler finds 0 of 1 job ids with its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
         r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and printed:\n\d+\n"
         r"PBS has probably accepted the request, so it is not repeated. Correct the class \(/.*pbs\.py\)\.\n"
-        r"Perhaps submitted: logs/1\. Not submitted: logs/2-3\. To go on: mlxp resume logs/sweeps/\S+\n",
+        r"Possibly submitted: logs/1\. Not submitted: logs/2-3\. To continue: mlxp resume logs/sweeps/\S+\n",
         result.stderr,
     ), result.stderr
     result = resume(app)
     assert result.status == 1
-    assert "names no job, and logs/1 may be submitted all the same. PBS cannot be asked, because " in result.stderr
-    assert "Look with 'qstat': if it has a job of logs/1, let that one run; if not, remove " in result.stderr
+    assert "contains no job id, but logs/1 may be submitted. Whether PBS has the request is not known," in result.stderr
+    assert "Check with 'qstat': if there is a job of logs/1, let it run; if not, remove " in result.stderr
     app.write("pbs.py", PBS)
     result = resume(app)
     assert "submitting logs/2-3 to PBS:\n" in result.stdout, result.text
@@ -209,12 +215,18 @@ def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
     app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")
     assert "PBS refused the request ('qsub -o /dev/null -e /dev/null' ended with exit status 1):\n" in result.stderr
-    assert "1 of 2 runs submitted; these stay.\nNot submitted: logs/2. To submit them: mlxp resume" in result.stderr
+    assert (
+        "1 of 2 runs submitted. These jobs are unaffected.\nNot submitted: logs/2. To submit them: mlxp resume"
+        in result.stderr
+    )
     command = '("sh", "-c", "qsub -o /dev/null -e /dev/null $0 > /dev/null; kill -9 $$")'
     app.write("pbs.py", PBS.replace('("qsub", "-o", "/dev/null", "-e", "/dev/null")', command))
     result = resume(app)
-    assert "'sh' was killed.\nPBS may have accepted the request.\nPBS cannot be asked, bec" in result.stderr
-    assert "\n1 of 2 runs submitted; these stay.\nPerhaps submitted: logs/2. To go on: mlxp resume" in result.stderr
+    assert "'sh' was killed.\nPBS may have accepted the request.\nWhether PBS has the" in result.stderr
+    assert (
+        "\n1 of 2 runs submitted. These jobs are unaffected.\nPossibly submitted: logs/2. To continue: mlxp resume"
+        in result.stderr
+    )
     slurm.wait_for_runs(app, 2)  # now its record shows that it was accepted
     app.write("pbs.py", PBS)
     result = resume(app)

@@ -30,9 +30,12 @@ def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> Non
     stdout, stderr = process.communicate(timeout=300)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min" in results["sleep"]
+    assert (
+        f"(job {ids[1]}) did not complete: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min"
+        in results["sleep"]
+    )
     assert re.search(r"OUT_OF_MEMORY|FAILED.* and the run left no end: it did not start, or was killed", results["hog"])
-    assert f"(job {ids[3]}) was ended: CANCELLED: somebody cancelled it" in results["cancelled"]
+    assert f"(job {ids[3]}) did not complete: CANCELLED: somebody cancelled it" in results["cancelled"]
     assert results["requeued"] == "COMPLETED 7"
     assert info(app.directory / "logs" / "5")["status"] == "COMPLETE"
     # The same, for who looks later; and what somebody saw is known when SLURM has forgotten it
@@ -58,8 +61,8 @@ def test_fates_on_oar(oar: Cluster) -> None:
     stdout, stderr = process.communicate(timeout=300)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT" in results["sleep"]
-    assert f"(job {ids[2]}) was ended: CANCELLED" in results["cancelled"]
+    assert f"(job {ids[1]}) did not complete: TIMEOUT" in results["sleep"]
+    assert f"(job {ids[2]}) did not complete: CANCELLED" in results["cancelled"]
     assert results["resubmitted"] == "COMPLETED 7"
     again = info(app.directory / "logs" / "4")
     assert again["status"] == "COMPLETE"

@@ -52,7 +52,7 @@ def test_returns(app: App) -> None:
 def test_a_failed_run_fails_the_sweep(app: App) -> None:
     result = app.run("-m", "action=null,raise,exit2", "hydra/launcher=local")
     assert result.status == 1
-    assert "2 runs of 3 failed; see:" in result.stdout
+    assert "2 of 3 runs failed; see:" in result.stdout
     assert "told to fail" in result.stderr
     assert sorted(info(run)["status"] for run in app.runs()) == ["COMPLETE", "FAILED", "FAILED"]
 

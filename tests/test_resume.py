@@ -129,8 +129,8 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
     assert 3 <= submitted < 35
     (sweep,) = app.directory.glob("logs/sweeps/*")
     assert stderr.startswith(
-        f"Interrupted.\n{submitted} of 40 runs submitted; these stay.\nNot submitted: logs/{submitted + 1}-40. "
-        f"To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
+        f"Interrupted.\n{submitted} of 40 runs submitted. These jobs are unaffected.\n"
+        f"Not submitted: logs/{submitted + 1}-40. To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
     )
     two = [app.start(str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
     said = sorted(process.communicate(timeout=400)[0] for process in two)
@@ -151,7 +151,7 @@ def test_directories_taken_since(slurm: Cluster) -> None:
     slurm.sweep(app, *place, f"{forced}=3", "name=new", "x=2")
     result = resume(app, "old")
     assert result.status == 0, result.text
-    assert "launch-1: leaving out old/1, old/3, used by another launch or run since.\n" in result.stdout
+    assert "launch-1: skipping old/1, old/3, used by another launch or run since.\n" in result.stdout
     assert "launch-2: submitting old/2 to SLURM:\n" in result.stdout
     wait_for_all(slurm, app)
     assert ran(app) == {"old-1": 1, "new-2": 1}
@@ -247,8 +247,8 @@ def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text[:-40], "Cannot read what was to be launched from"),
-        (lambda text: "[]", "Cannot read what was to be launched from"),
+        (lambda text: text[:-40], "Cannot read the plan of a launch from"),
+        (lambda text: "[]", "Cannot read the plan of a launch from"),
         (lambda text: text.replace('"format": 1', '"format": 99'), "another version of hydra-mlxp"),
         (lambda text: text.replace("SLURMScheduler", "NoScheduler"), "slurm.py has no class NoScheduler."),
         (lambda text: text.replace('"nodes"', '"nods"'), "hydra.launcher.nods is not an option"),

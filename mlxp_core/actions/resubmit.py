@@ -12,11 +12,10 @@ from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import Launch, make_directory
-from mlxp_core.launch.plan import Plan, PlannedRun
+from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
 from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.launch.submission_requests import check_array_options
 from mlxp_core.locks import locked
-from mlxp_core.paths import path_ranges, short_path
 from mlxp_core.runs.reader import LOCAL, RunReader, RunRecord
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
@@ -124,8 +123,7 @@ def _launch(sweep_dir: Path, plan: Plan) -> int:
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
         launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
-        paths = path_ranges(short_path(run.directory.path, plan.started_in) for run in plan.runs)
-        launch.start(f"Submitting {paths} to {scheduler.title}:")
+        launch.start(f"Submitting {run_ranges(plan.runs)} to {scheduler.title}:")
     return len(plan.runs)
 
 
@@ -144,7 +142,7 @@ def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
         plan = of_launches[directory]
         place = recorded.launch.runs[recorded.recorded_as]["place"]
         run, options = plan.runs[place], plan.options | {"dry_run": False}
-        common = replace(plan, runs=(), array_size=1, again=True, options=options)
+        common = replace(plan, runs=(), array_size=1, is_resubmission=True, options=options)
         if _is_edited(run, schedulers[directory]):
             edited.append((directory.parent, common, [run]))
             continue
