@@ -49,7 +49,7 @@ def refused(app: App, result: Result, *messages: str) -> None:
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", "hydra.launcher.mem_gb=4"], ["memory_property"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 1025}"], ["1024 bytes"]),
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 101}"], ["100 bytes"]),
-        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["cannot store"]),
+        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["no ' or"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", 'hydra.launcher.option_cmd=["a\nb"]'], ["line break"]),
         (["hydra/launcher=slurm"], ["'sbatch' is not on this machine", "hydra/launcher=local"]),
         (["hydra/launcher=oar"], ["'oarsub' is not on this machine", "hydra/launcher=local"]),
