@@ -24,6 +24,7 @@ setup(
         "submitit>=1.5",
         "rich>=13",
         "tenacity>=8",
+        "psutil>=5.9",
         "click>=8.1",
     ],
     extras_require={
@@ -42,6 +43,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.15",
             "types-PyYAML",
+            "types-psutil",
             "types-pexpect",
         ],
     },

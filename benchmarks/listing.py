@@ -22,7 +22,7 @@ import yaml
 from mlxp_core.files import write_whole
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, new_info, started, write_info
-from mlxp_core.runs.journal import RECORD
+from mlxp_core.runs.journal import SUBMISSIONS
 from mlxp_core.runs.plan_file import PlanFile
 
 RUNS = 10_000
@@ -68,7 +68,7 @@ def make_runs(root: Path) -> None:
             is_resubmission=False,
             at="2026-11-23T03:31:40+00:00",
         ).write(launch / "plan.json")
-        (sweep / RECORD).write_text("".join(f"{json.dumps(line)}\n" for line in submissions))
+        (sweep / SUBMISSIONS).write_text("".join(f"{json.dumps(line)}\n" for line in submissions))
 
 
 def make_run(run: RunDirectory, job_id: str, overrides: list[str], *, is_active: bool) -> None:

@@ -7,6 +7,7 @@ MlxpError
 ├── LaunchInsideRunError     a run tried to launch runs
 ├── LaunchInterruptedError   the user stopped a launch half-way
 ├── RunDirectoryError        a run directory cannot be numbered, made or written
+├── RunRecordError           the record of a run (info.yaml) is damaged
 ├── RunFailedError           a run ended without a result
 ├── LaunchRecordError        the record of a launch is damaged, or of another kind
 ├── WrongUseError            a command was asked for what cannot be
@@ -55,6 +56,10 @@ class LaunchInterruptedError(MlxpError):
 
 class RunDirectoryError(MlxpError):
     """A run directory cannot be numbered, made or written."""
+
+
+class RunRecordError(MlxpError):
+    """The record of a run (info.yaml) is damaged or cannot be read."""
 
 
 class RunFailedError(MlxpError):

@@ -229,7 +229,7 @@ import os, sys
 from mlxp_core.cli import main
 from mlxp_core.results import listing
 from mlxp_core.status import local_processes, resolver
-import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib
+import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib, psutil
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]
 main()
@@ -258,7 +258,7 @@ def test_killed_processes(app: App) -> None:
     for name in (second, plain_run):
         assert info(logs / name)["status"] == "RUNNING"
         assert rows[name]["status"] == "FAILED"
-        assert "is gone and left no end: it was killed" in rows[name]["reason"]
+        assert "has ended without recording an exit: it was killed" in rows[name]["reason"]
     (waiting,) = rows.keys() - records.keys()
     assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
@@ -348,11 +348,11 @@ def test_scheduler_that_cannot_be_queried(app: App) -> None:
     change(app.directory / "logs" / "1", **start, scheduler={"name": "Silent", "scheduler_job_id": "1"})
     result = app.call(MLXP, "ls", "--columns", "run,status,job")
     assert [line.split() for line in result.stdout.splitlines()[-2:]] == [["1", "RUNNING", "1"], ["2", "STARTING", "2"]]
-    assert "Silent cannot be asked" in result.stderr
+    assert "Silent cannot be queried" in result.stderr
     slow = CUSTOM.replace("[]", '["sleep", "2.5"]') + "\n    def parse_states(self, output):\n        return {}\n"
     app.write("custom_scheduler.py", slow)
     result = app.call(MLXP, "ls")
-    assert "Waiting for Silent to answer, for 60 s at most ...\n" in result.stderr
+    assert "Waiting for Silent to respond, for at most 60 s ...\n" in result.stderr
     (app.directory / "custom_scheduler.py").unlink()
     result = app.call(MLXP, "ls")
     assert result.status == 0
@@ -390,7 +390,7 @@ def test_unchanged_records_are_not_read_again(tmp_path: Path, monkeypatch: pytes
 
 
 def test_concurrent_listings(app: App) -> None:
-    """With so many runs that a second process reads the metrics."""
+    """Both are complete, and the cache stays whole."""
     for number in range(1, 1002):
         make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
     app.write("logs/7/metrics/train.json", '{"loss": 0.5}\n')

@@ -1,4 +1,4 @@
-"""What is true of runs that real schedulers have, had, or lost; the slow ends are in test_fates."""
+"""Statuses of runs that real schedulers have, had, or lost; ends that take long are in test_fates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.once
 
 
 def out_of_reach(app: App) -> dict[str, str]:
-    """An environment in which SLURM's programs do not reach their controller."""
+    """Return an environment in which SLURM's programs do not reach their controller."""
     lines = Path("/etc/slurm/slurm.conf").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("SlurmctldPort")]
     return {"SLURM_CONF": str(app.write("slurm.conf", "\n".join([*lines, "SlurmctldPort=1", ""])))}
 
 
-def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     app = cluster.app(f"states-{request.node.name}").write_probe()
     app.sweep("x=1,2", f"hydra/launcher={cluster.launcher}", "hydra.launcher.option_cmd=['--hold']",
               "hydra/callbacks=mlxp_logging")  # fmt: skip
@@ -36,7 +36,7 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
     assert watching.stdout.readline() == "0/2 finished: 2 PENDING\n"
     first, second = cluster.job_ids(app)
     cluster.cancel([second])
-    assert "PENDING -> CANCELLED (somebody cancelled it)  x=2" in watching.stdout.readline()
+    assert "PENDING -> CANCELLED (its job was cancelled)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
     stdout, stderr = watching.communicate(timeout=400)
@@ -50,8 +50,8 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
         assert statuses(app, forgetting(app)) == ["UNKNOWN", "UNKNOWN"]
 
 
-def test_while_it_runs(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """Runs that share a job, of which one fails by itself before the job is cancelled; and a scheduler out of reach."""
+def test_while_running(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
+    """Runs share a job; one fails by itself before the job is cancelled. Then the scheduler is out of reach."""
     app = scheduler.app(f"states-{request.node.name}").write_probe()
     app.sweep("action=raise,sleep100,null", f"hydra/launcher={scheduler.launcher}", "hydra.launcher.runs_per_job=3",
               "hydra.launcher.parallel_runs=3", "hydra/callbacks=mlxp_logging")  # fmt: skip
@@ -62,25 +62,25 @@ def test_while_it_runs(scheduler: Cluster, request: pytest.FixtureRequest) -> No
     if scheduler.launcher == "slurm":
         result = mlxp(app, "ls", "--columns", "status,reason", env=out_of_reach(app))
         assert result.status == 0
-        assert "RUNNING   as its record says; SLURM does not tell" in result.stdout
+        assert "RUNNING   from its record; SLURM did not respond" in result.stdout
         assert "Unable to contact slurm controller" in result.stderr
-        assert "Its runs are shown as their directories say." in result.stderr
+        assert "Showing the last recorded status of its runs." in result.stderr
     scheduler.cancel(scheduler.job_ids(app))
     scheduler.wait_for(lambda: statuses(app)[1] != "RUNNING")
     assert listed(app) == {
         "1": ("FAILED", "ValueError: told to fail"),
-        "2": ("CANCELLED", "somebody cancelled it"),
+        "2": ("CANCELLED", "its job was cancelled"),
         "3": ("COMPLETE", ""),
     }
     followed = mlxp(app, "log", "1", "-f")
     assert (followed.status, followed.stdout) == (1, "a line on stdout\n")
-    assert mlxp(app, "log", "2", "-f").stderr == "2 is CANCELLED: somebody cancelled it\n"
+    assert mlxp(app, "log", "2", "-f").stderr == "2 is CANCELLED: its job was cancelled\n"
     shown = mlxp(app, "show", "2").stdout
     assert f"job        {scheduler.job_ids(app)[1]} of {scheduler.launcher.upper()}" in shown
 
 
 def test_a_run_by_hand(slurm: Cluster) -> None:
-    """It is no longer the job's, and its process tells."""
+    """It is no longer the job's run, and its process decides."""
     app = slurm.app("states-by-hand").write_probe()
     slurm.sweep(app, "action=sleep60", "hydra/callbacks=mlxp_logging", "hydra.launcher.option_cmd=['--hold']",
                 "hydra.launcher.dry_run=true")  # fmt: skip
@@ -90,10 +90,12 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     ((status, reason),) = listed(app).values()
-    assert (status, "is gone and left no end" in reason) == ("FAILED", True), info(app.directory / "logs" / "1")
+    assert (status, "has ended without recording an exit" in reason) == ("FAILED", True), info(
+        app.directory / "logs" / "1"
+    )
 
 
-def test_a_node_that_is_lost(own_slurm: OwnSlurm) -> None:
+def test_a_lost_node(own_slurm: OwnSlurm) -> None:
     app = own_slurm.app("states-node").write_probe()
     app.sweep("action=sleep100", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
               "hydra.launcher.option_cmd=['--no-requeue']")  # fmt: skip

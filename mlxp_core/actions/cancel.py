@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError, SchedulerUnavailableError
-from mlxp_core.runs.info import RunStatus
-from mlxp_core.runs.reader import RunReader, RunRecord, seconds
+from mlxp_core.runs.info import RunStatus, seconds
+from mlxp_core.runs.reader import RunReader, RunRecord
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.local_processes import end_processes, is_alive, running_scripts

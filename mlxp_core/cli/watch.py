@@ -66,7 +66,7 @@ def _lines(watched: Watch, interval: float) -> Look:
             if note not in printed_notes:
                 printed_notes.append(note)
                 say(note, sys.stderr)
-        if look.over == len(look.rows):
+        if look.finished == len(look.rows):
             return look
         is_first = False
         time.sleep(max(0, _next_look(start, interval) - time.monotonic()))
@@ -85,7 +85,7 @@ def _live(watched: Watch, interval: float) -> Look:
             look = watched.look()
             changes.extendleft(look.changes)
             live.update(_screen(look, changes, console.height), refresh=True)
-            if look.over == len(look.rows):
+            if look.finished == len(look.rows):
                 return look
             end = _next_look(start, interval)
             while time.monotonic() < end:  # the elapsed times advance every second
@@ -101,7 +101,7 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     from mlxp_core.cli.tables import rich_table, text_of
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar.add_task(count(look.rows, "run"), total=len(look.rows), completed=look.over)
+    bar.add_task(count(look.rows, "run"), total=len(look.rows), completed=look.finished)
     # Running ones first, then other active ones, then the finished ones
     rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
@@ -127,7 +127,7 @@ def _counts(look: Look) -> str:
 
 
 def _summary(look: Look) -> str:
-    return f"{look.over}/{len(look.rows)} finished: {_counts(look)}"
+    return f"{look.finished}/{len(look.rows)} finished: {_counts(look)}"
 
 
 def _next_look(start: float, interval: float) -> float:

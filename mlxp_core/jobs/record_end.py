@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlxp_core.errors import RunDirectoryError
+from mlxp_core.errors import MlxpError
 from mlxp_core.runs.info import RunStatus, ended, read_info, restarted, write_info
 
 # Type of the error in the record of a run that did not record an error of its own
@@ -66,5 +66,5 @@ def _reason(when: str, exit_status: int) -> str:
 if __name__ == "__main__":
     try:
         record_exit_status(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-    except RunDirectoryError as error:
+    except MlxpError as error:
         sys.exit(f"mlxp: The end of the run cannot be recorded. {error}")

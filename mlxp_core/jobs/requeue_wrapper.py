@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.commands import run_command
-from mlxp_core.errors import CommandError, RunDirectoryError
+from mlxp_core.errors import CommandError, MlxpError, RunDirectoryError
 from mlxp_core.jobs.child_programs import ChildProgram, ChildPrograms
 from mlxp_core.jobs.record_end import EXIT_STATUS, is_from_start, record_exit_status
 from mlxp_core.runs.info import RunStatus, read_info, requeued, requeues, write_info
@@ -201,4 +201,7 @@ def _parsed(words: Sequence[str]) -> Namespace:
 
 if __name__ == "__main__":
     parsed = _parsed(sys.argv[1:])
-    sys.exit(run_one(parsed) if parsed.words else run_several(parsed))
+    try:
+        sys.exit(run_one(parsed) if parsed.words else run_several(parsed))
+    except MlxpError as error:
+        sys.exit(f"mlxp: {error}")

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from mlxp_core import console
+from mlxp_core import console, yaml_files
 from mlxp_core.errors import RunDirectoryError
 from mlxp_core.files import read_if_there, write_whole
 from mlxp_core.metrics.file import MetricsFile
@@ -29,10 +29,6 @@ from mlxp_core.metrics.scalars import SCALAR_TYPES, Scalar, split_scalars
 
 # Maximum number of files kept open: a process may open few
 _MAX_OPEN_FILES = 64
-
-# libyaml's, where PyYAML has it, are much faster
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 log = logging.getLogger(__name__)
 
@@ -159,10 +155,10 @@ class MetricsHandler(logging.Handler):
         keys = [prefix_of(file_of(name)) + key for name, file in self._files.items() for key in file.keys]
         try:
             with self._exclusive():
-                listed = yaml.load(read_if_there(path) or b"{}", _LOADER)
+                listed = yaml_files.load(read_if_there(path) or b"{}")
                 if not set(keys) <= listed.keys():
-                    write_whole(path, yaml.dump(listed | dict.fromkeys(keys, ""), Dumper=_DUMPER, allow_unicode=True))
-        except (RunDirectoryError, yaml.YAMLError) as error:
+                    write_whole(path, yaml_files.dump(dict.fromkeys(sorted({*listed, *keys}, key=str), "")))
+        except (RunDirectoryError, yaml.YAMLError, ValueError) as error:
             self._warn(LOGGER, "keys", f"{path} does not list all keys: {error}")
 
     @contextmanager

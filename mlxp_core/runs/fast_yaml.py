@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from mlxp_core import yaml_files
+
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: ([^\n]+)|\n|$)")
 # A word that no rule of YAML 1.1 reads as anything but a string, optionally followed by others
 _STRING = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*")
@@ -29,15 +30,14 @@ class _Uncertain(Exception):
 
 
 def load_yaml(data: bytes) -> Any:
-    """Return what `yaml.load(data, yaml.CSafeLoader)` returns; do not modify it, as other results share its parts.
+    """Return what `yaml_files.load` returns and raise what it raises; callers do not modify the value.
 
-    Raises:
-        yaml.YAMLError: The text is not valid YAML.
+    Results share parts with each other.
     """
     try:
         return _load_parts(data.decode("ascii"))
-    except (_Uncertain, UnicodeDecodeError, yaml.YAMLError):
-        return yaml.load(data, _LOADER)
+    except (_Uncertain, ValueError, yaml.YAMLError):
+        return yaml_files.load(data)
 
 
 def _load_parts(text: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _load_part(text: str) -> tuple[str, Any]:
     lines = text.split("\n")[1:]
     if lines and not value and all(line.startswith("  ") for line in lines):
         return key, _load_parts("\n".join(line[2:] for line in lines))
-    loaded = yaml.load(text, _LOADER)
+    loaded = yaml_files.load(text)
     if not isinstance(loaded, dict) or list(loaded) != [key]:
         raise _Uncertain
     return key, loaded[key]

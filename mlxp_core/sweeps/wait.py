@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from typing import Any
 
-import yaml
 from hydra.core.utils import JobReturn, JobStatus
 
 from mlxp_core import console
-from mlxp_core.errors import LaunchInterruptedError, SchedulerUnavailableError
+from mlxp_core.errors import LaunchInterruptedError, RunRecordError, SchedulerUnavailableError
 from mlxp_core.jobs.job_return import failed_result, read_result
 from mlxp_core.launch.launch import Launch
 from mlxp_core.launch.plan import PlannedRun
@@ -133,7 +132,7 @@ class _PendingRun:
             if seen != self._seen:
                 self._info = read_info(self.plan.directory.info)
                 self._seen = seen
-        except (OSError, yaml.YAMLError):  # removed, or incomplete as seen from this machine: read again next time
+        except (OSError, RunRecordError):  # removed, or incomplete as seen from this machine: read again next time
             pass
 
     def _failed(self, reason: str) -> JobReturn:
