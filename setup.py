@@ -18,7 +18,7 @@ setup(
     package_data={"hydra_plugins.mlxp": ["py.typed"], "mlxp_core": ["py.typed"]},
     install_requires=[
         "hydra-core>=1.3.2,<1.5",
-        "omegaconf>=2.3",
+        "omegaconf>=2.3,<2.5",
         "PyYAML>=6.0",
         "GitPython>=3.1",
         "submitit>=1.5",
@@ -29,6 +29,8 @@ setup(
     extras_require={
         # what example_app needs
         "example": ["numpy>=1.26", "scikit-learn>=1.3"],
+        # what `make docs` needs
+        "docs": ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8", "sphinx-click>=6", "sphinx-design>=0.6"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",

@@ -133,7 +133,6 @@ def test_runs_that_share_a_cancelled_job(scheduler: Cluster, request: pytest.Fix
         scheduler.wait_for(lambda: [info(app.directory / f"logs/{n}")["status"] for n in (1, 2)] == ["FAILED"] * 2)
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     """SLURM says how large one may be."""
@@ -142,9 +141,12 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     limit = int(re.findall(r"MaxArraySize\s*=\s*(\d+)", output)[0])
     result = app.run("-m", "x=1,2", "hydra/launcher=slurm", f"hydra.launcher.max_array_size={limit + 1}")
     assert result.status == 1
-    assert f"hydra.launcher.max_array_size={limit + 1} is more than SLURM takes here, which is {limit}" in result.stderr
-    with slurm.held():
-        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    assert (
+        f"hydra.launcher.max_array_size must be at most {limit}, the limit of SLURM here; got {limit + 1}."
+        in result.stderr
+    )
+    with slurm.held() as held:
+        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging", held)
         slurm.cancel(slurm.job_ids(app))
     assert [len(list(request.glob("[0-9]*"))) for request in requests(app)] == [limit, 0]
     assert len(slurm.job_ids(app)) == limit + 1
@@ -154,11 +156,18 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     ("options", "message"),
     [
         (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism must be a positive integer, got 0."),
-        (["hydra.launcher.runs_per_job=3"], "hydra.launcher.runs_per_job=3 is more than this sweep has runs (2)"),
-        (["hydra.launcher.parallel_runs=2"], "hydra.launcher.parallel_runs=2 is more than the runs that share a job"),
+        (
+            ["hydra.launcher.runs_per_job=3"],
+            "hydra.launcher.runs_per_job must be at most the number of runs in the sweep (2), got 3.",
+        ),
+        (
+            ["hydra.launcher.parallel_runs=2"],
+            "hydra.launcher.parallel_runs must be at most hydra.launcher.runs_per_job (1), ",
+        ),
         (
             ["hydra.launcher.array_parallelism=1", "hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"],
-            "hydra.launcher.array_parallelism=1 is less than the 2 runs at a time in one job",
+            "hydra.launcher.array_parallelism must be at least hydra.launcher.parallel_runs (2), the number of runs "
+            "at a time in one job; got 1.",
         ),
         (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size must be a positive integer, got 0."),
         (["hydra.launcher.wait=maybe"], "hydra.launcher.wait"),
@@ -182,12 +191,11 @@ def test_one_launch_has_one_request(app: App, override: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_directory_that_is_gone_when_its_run_starts(scheduler: Cluster, scheduler_app: App) -> None:
     """The others run; whoever waits is told."""
-    with scheduler.held():
-        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging")
+    with scheduler.held() as held:
+        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging", held)
         shutil.rmtree(scheduler_app.directory / "logs" / "1")
     assert scheduler.wait(scheduler.job_ids(scheduler_app)) == ["FAILED", "COMPLETED"]
     assert [run.name for run in scheduler_app.runs()] == ["2"]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster, oar_service
 from tests.programs import App, Result
+
+pytestmark = pytest.mark.hydra
 
 
 def refused(app: App, result: Result, *messages: str) -> None:
@@ -47,7 +49,7 @@ def refused(app: App, result: Result, *messages: str) -> None:
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", "hydra.launcher.mem_gb=4"], ["memory_property"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 1025}"], ["1024 bytes"]),
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 101}"], ["100 bytes"]),
-        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["cannot store"]),
+        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["no ' or"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", 'hydra.launcher.option_cmd=["a\nb"]'], ["line break"]),
         (["hydra/launcher=slurm"], ["'sbatch' is not on this machine", "hydra/launcher=local"]),
         (["hydra/launcher=oar"], ["'oarsub' is not on this machine", "hydra/launcher=local"]),
@@ -183,11 +185,11 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
 def test_oar_server_is_down(oar: Cluster) -> None:
     """oarsub reports that the job is killed, but the job runs when the server is back."""
     app = oar.app("oar-down").write_probe()
-    with service("Almighty"):
+    with oar_service("Almighty"):
         result = app.run("-m", "x=1,2", "hydra/launcher=oar")
     assert result.status == 0, result.text
     assert len(oar.job_ids(app)) == 2
-    assert "OAR also said" in result.stdout
+    assert "OAR also reported" in result.stdout
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     assert len(app.runs()) == 2
 

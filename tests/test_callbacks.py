@@ -12,9 +12,9 @@ import hydra
 import pytest
 import yaml
 
-from tests.programs import PROBE, App, info
+from tests.programs import LOGGING, PROBE, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
+pytestmark = pytest.mark.hydra
 
 
 def logs(app: App) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
 from tests.clusters import Cluster
 from tests.programs import info
-from tests.test_run_states import forgetting, statuses
-from tests.test_waiting import FATES, returned, start, with_showing_sweeper
+from tests.support.cli import forgetting
+from tests.support.cli import statuses_in_order as statuses
+from tests.support.sweepers import FATES, returned, start, with_showing_sweeper
+
+pytestmark = pytest.mark.waits
 
 
 @pytest.mark.once
@@ -24,13 +26,16 @@ def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> Non
     cluster.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 6)
     ids = cluster.job_ids(app)
     cluster.cancel([ids[3]])
-    subprocess.run(["scontrol", "requeue", ids[4]], check=True)
+    cluster.output("scontrol", "requeue", ids[4])
     stdout, stderr = process.communicate(timeout=300)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min" in results["sleep"]
+    assert (
+        f"(job {ids[1]}) did not complete: TIMEOUT: its time was over. Raise hydra.launcher.timeout_min"
+        in results["sleep"]
+    )
     assert re.search(r"OUT_OF_MEMORY|FAILED.* and the run left no end: it did not start, or was killed", results["hog"])
-    assert f"(job {ids[3]}) was ended: CANCELLED: somebody cancelled it" in results["cancelled"]
+    assert f"(job {ids[3]}) did not complete: CANCELLED: somebody cancelled it" in results["cancelled"]
     assert results["requeued"] == "COMPLETED 7"
     assert info(app.directory / "logs" / "5")["status"] == "COMPLETE"
     # The same, for who looks later; and what somebody saw is known when SLURM has forgotten it
@@ -56,8 +61,8 @@ def test_fates_on_oar(oar: Cluster) -> None:
     stdout, stderr = process.communicate(timeout=300)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
-    assert f"(job {ids[1]}) was ended: TIMEOUT" in results["sleep"]
-    assert f"(job {ids[2]}) was ended: CANCELLED" in results["cancelled"]
+    assert f"(job {ids[1]}) did not complete: TIMEOUT" in results["sleep"]
+    assert f"(job {ids[2]}) did not complete: CANCELLED" in results["cancelled"]
     assert results["resubmitted"] == "COMPLETED 7"
     again = info(app.directory / "logs" / "4")
     assert again["status"] == "COMPLETE"

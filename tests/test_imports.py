@@ -24,7 +24,7 @@ LAYERS = [
     {"config", "versioning", "metrics"},
     {"runs"},
     {"locks", "commands", "prompts"},
-    {"files", "interrupts", "console"},
+    {"files", "interrupts", "console", "paths"},
     {"errors"},
 ]
 # Folders and modules that may use Hydra

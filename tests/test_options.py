@@ -19,6 +19,8 @@ from mlxp_core.config.options import (
 )
 from mlxp_core.errors import OptionError
 
+pytestmark = pytest.mark.hydra
+
 
 def test_names_of_hydra_submitit_launcher() -> None:
     """Users of hydra-submitit-launcher change only the launcher's name."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.hydra
+
 REPOSITORY = Path(__file__).parent.parent
 FIND = """
 import sys

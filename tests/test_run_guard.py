@@ -7,9 +7,10 @@ import signal
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
+pytestmark = pytest.mark.waits
+
 FIRST = (LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1")
 
 

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import App, Result, info
+from tests.clusters.own_slurm import OwnSlurm
+from tests.programs import App, info
+from tests.support.cli import forgetting, listed, mlxp
+from tests.support.cli import statuses_in_order as statuses
 
 pytestmark = pytest.mark.once
-
-
-def mlxp(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """Run the command as the application's user."""
-    return app.call(str(Path(app.python).with_name("mlxp")), *arguments, env=env)
-
-
-def listed(app: App, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
-    """The status and the reason of each run, by its number."""
-    result = mlxp(app, "ls", "--json", env=env)
-    assert result.status == 0, result.text
-    return {row["run"]: (row["status"], row["reason"] or "") for row in json.loads(result.stdout)}
-
-
-def statuses(app: App, env: Mapping[str, str] | None = None) -> list[str]:
-    return [status for status, _ in listed(app, env).values()]
-
-
-def forgetting(app: App) -> dict[str, str]:
-    """An environment in which SLURM has forgotten all jobs, as it does without accounts after some minutes."""
-    app.write("forgetting/squeue", "#!/bin/sh\n").chmod(0o755)
-    app.write("forgetting/sacct", "#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n").chmod(0o755)
-    return {"PATH": f"{app.directory}/forgetting:{app.environment['PATH']}"}
 
 
 def out_of_reach(app: App) -> dict[str, str]:
@@ -54,14 +33,14 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
     assert statuses(app) == ["PENDING", "PENDING"]
     watching = app.start(str(Path(app.python).with_name("mlxp")), "watch", "--interval", "1")
     assert watching.stdout is not None
-    assert watching.stdout.readline() == "0/2 over: 2 PENDING\n"
+    assert watching.stdout.readline() == "0/2 finished: 2 PENDING\n"
     first, second = cluster.job_ids(app)
     cluster.cancel([second])
     assert "PENDING -> CANCELLED (somebody cancelled it)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
     stdout, stderr = watching.communicate(timeout=400)
-    assert stdout.splitlines()[-1] == "2/2 over: 2 CANCELLED", stderr
+    assert stdout.splitlines()[-1] == "2/2 finished: 2 CANCELLED", stderr
     assert watching.returncode == 1
     assert statuses(app) == ["CANCELLED", "CANCELLED"]
     if cluster.launcher == "slurm":
@@ -114,22 +93,17 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
     assert (status, "is gone and left no end" in reason) == ("FAILED", True), info(app.directory / "logs" / "1")
 
 
-@pytest.mark.alone
-def test_a_node_that_is_lost(slurm: Cluster) -> None:
-    app = slurm.app("states-node").write_probe()
+def test_a_node_that_is_lost(own_slurm: OwnSlurm) -> None:
+    app = own_slurm.app("states-node").write_probe()
     app.sweep("action=sleep100", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
               "hydra.launcher.option_cmd=['--no-requeue']")  # fmt: skip
-    slurm.wait_for_runs(app, 1)
-    (node,) = {line.split("|")[1] for line in _squeue(slurm.job_ids(app)[0])}
+    own_slurm.wait_for_runs(app, 1)
+    node = own_slurm.output("squeue", "-h", "-j", own_slurm.job_ids(app)[0], "-o", "%N").strip()
     try:
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
-        slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
+        own_slurm.output("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        own_slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
         assert listed(app) == {"1": ("NODE_FAIL", "its node failed")}
     finally:
         # It may have come back by itself (ReturnToService)
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False, capture_output=True)
-
-
-def _squeue(job_id: str) -> list[str]:
-    argv = ["squeue", "-h", "-j", job_id, "-o", "%i|%N"]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+        with suppress(subprocess.CalledProcessError):
+            own_slurm.output("scontrol", "update", f"nodename={node}", "state=resume")

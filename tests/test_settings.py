@@ -11,12 +11,11 @@ import yaml
 from mlxp_core.config.settings_file import DEFAULTS, Settings
 from mlxp_core.errors import SettingsError
 from tests.clusters import Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 from tests.projects import COPY, Project
 from tests.terminals import Terminal
 
 MLXP = ("-m", "x=1,2", "hydra/launcher=mlxp")
-LOGGING = "hydra/callbacks=mlxp_logging"
 DRY = "hydra.launcher.dry_run=true"
 ANSWER = "Please enter your answer (y/n): "
 CHOICE = "Please enter your choice (or hit Enter to skip): "
@@ -107,12 +106,15 @@ def test_a_file_that_cannot_be_edited_safely(tmp_path: Path) -> None:
         ("version_manager: {compute_requirements: 1}\n", "compute_requirements must be true or false, got 1."),
         ("scheduler: {option_cmd: {a: b}}\n", "scheduler.option_cmd must be a string or a list of strings, got"),
         ("scheduler: {shell_path: 3}\n", "scheduler.shell_path must be a string, got 3."),
-        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: There is no scheduler 'Foo'"),
+        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: Unknown scheduler 'Foo'"),
         ("scheduler: {shell_path: /no/sh}\n", "The shell '/no/sh' is not on this machine"),
-        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "cannot hold a line break"),
+        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "must not contain a line break"),
         (b"logger: \xff\n", "Cannot read ./conf/mlxpy.yaml"),
         ("", "No scheduler is configured. Write\n\nscheduler:\n  name: "),
-        ("scheduler: {name: NoScheduler}\n", "into ./conf/mlxpy.yaml, or run on this machine by hydra.launcher.name="),
+        (
+            "scheduler: {name: NoScheduler}\n",
+            "into ./conf/mlxpy.yaml, or run on this machine with hydra.launcher.name=",
+        ),
     ],
 )
 def test_bad_input(app: App, text: str | bytes, message: str) -> None:
@@ -205,11 +207,11 @@ def test_the_dialogue(app: App) -> None:
         "For a custom scheduler, you must provide the full name of the user-defined Scheduler subclass "
         "(ex. my_app.CustomScheduler):\n\n"
     )
-    assert terminal.answer("Foo", CHOICE).startswith("There is no scheduler 'Foo'")
+    assert terminal.answer("Foo", CHOICE).startswith("Unknown scheduler 'Foo'")
     assert "no_app" in terminal.answer("no_app.CustomScheduler", CHOICE)
-    assert "pathlib.Path is no scheduler" in terminal.answer("pathlib.Path", CHOICE)
+    assert "pathlib.Path is not a scheduler" in terminal.answer("pathlib.Path", CHOICE)
     assert not (app.directory / "conf" / "mlxpy.yaml").exists()
-    status, shown = terminal.end("OARScheduler")
+    status, shown = terminal.end("oar")
     assert status == 0
     assert shown.startswith(
         "\nSetting Scheduler to OARScheduler\n\nDefault settings for MLXP will be created in ./conf/mlxpy.yaml\n\n"

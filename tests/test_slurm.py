@@ -12,7 +12,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, info
-from tests.test_start_forms import same_as_basic
+from tests.support.start_forms import same_as_basic
 
 
 def show(job_id: str) -> dict[str, str]:
@@ -178,7 +178,7 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
     job_ids = slurm.job_ids(app)
     assert process.returncode == 1
     assert 3 <= len(job_ids) < 60
-    submitted = f"Interrupted.\n{len(job_ids)} of 60 runs submitted; these stay.\n"
+    submitted = f"Interrupted.\n{len(job_ids)} of 60 runs submitted. These jobs are unaffected.\n"
     rest = f"logs/{len(job_ids) + 1}-60" if len(job_ids) < 59 else "logs/60"
     assert f"{submitted}Not submitted: {rest}. To submit them: mlxp resume logs/sweeps/" in stderr
     assert "Traceback" not in stderr

@@ -13,7 +13,7 @@ import pytest
 from mlxp_core.versioning.changes import Staging
 from mlxp_core.versioning.repository import Repository
 from tests.projects import Project
-from tests.test_versioning_bad_input import small_disk
+from tests.support.disks import small_disk
 
 pytestmark = pytest.mark.once
 

@@ -12,6 +12,8 @@ import yaml
 from tests.programs import info
 from tests.projects import BOTH, COPY, Project, option
 
+pytestmark = pytest.mark.hydra
+
 LAUNCHERS: dict[str, list[str]] = {
     "plain": [],
     "basic": ["-m", "x=1,2"],

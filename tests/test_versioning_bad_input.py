@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from pwd import getpwnam
 
@@ -16,6 +15,7 @@ from mlxp_core.errors import RunDirectoryError
 from mlxp_core.files import check_writable
 from tests.programs import App, Result
 from tests.projects import COPY, Project, option, virtual_environment
+from tests.support.disks import small_disk
 
 pytestmark = pytest.mark.once
 
@@ -283,17 +283,6 @@ def test_a_directory_in_the_place_of_a_link(project: Project) -> None:
     result = project.run(*COPY, *option(links="[data]"))
     assert result.status == 1
     assert "tutorial/data exists already: remove it, or omit the link." in result.stderr
-
-
-@contextmanager
-def small_disk(directory: Path, size: str) -> Iterator[None]:
-    """Mount a small file system of its own on a directory."""
-    directory.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")

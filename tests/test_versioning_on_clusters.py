@@ -22,7 +22,6 @@ def project(scheduler: Cluster, request: pytest.FixtureRequest) -> Project:
     return project
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("installed", ["pip install -e", "PYTHONPATH"])
 def test_edited_while_jobs_are_pending(scheduler: Cluster, project: Project, installed: str) -> None:
     environment = {}
@@ -33,10 +32,9 @@ def test_edited_while_jobs_are_pending(scheduler: Cluster, project: Project, ins
         install_editable(project, outer=outer)
     submitted = project.commit()
     project.write("../src/library/__init__.py", "VALUE = 2\n")  # uncommitted, and kept for this launch
-    with scheduler.held():
-        result = project.launch(
-            "-m", "x=1,2,3", f"hydra/launcher={scheduler.launcher}", *option(uncommitted="keep"), env=environment
-        )
+    with scheduler.held() as held:
+        launcher = (f"hydra/launcher={scheduler.launcher}", held)
+        result = project.launch("-m", "x=1,2,3", *launcher, *option(uncommitted="keep"), env=environment)
         assert "logs/3  job " in result.stdout
         project.write("../src/library/__init__.py", "VALUE = 3\n")
         project.write("main.py", "this is no Python")

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from mlxp_core import console
 from mlxp_core.config.options import LauncherOptions
+from mlxp_core.config.scheduler_names import class_name_of
 from mlxp_core.config.settings_file import DEFAULTS, FILE, NO_SCHEDULER, Settings, shown
 from mlxp_core.runs.info import main_file
 
@@ -86,7 +87,7 @@ def with_settings(
     Directives (`option_cmd`) have the syntax of one scheduler: those for another scheduler are not used, with a notice.
     """
     values = dict(settings.given.get("scheduler", {}))
-    project = values.pop("name", NO_SCHEDULER)
+    project = class_name_of(values.pop("name", NO_SCHEDULER))
     names = {field.name for field in fields(schema)}
     if values.get("option_cmd") and "option_cmd" in names and project not in (NO_SCHEDULER, scheduler_name(scheduler)):
         console.say(f"option_cmd in {shown(settings.file)} is for {project}: it is not used in this launch.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from mlxp_core.errors import SelectionError
-from mlxp_core.metrics.prefetch import read_ahead
 from mlxp_core.results.conditions import ABSENT, parse_condition
 from mlxp_core.results.rows import COLUMNS, Row, shared_overrides, sort_rows
 from mlxp_core.runs.file_cache import FileCache
@@ -44,13 +42,11 @@ def list_runs(directory: Path) -> Listing:
         RunDirectoryError: it cannot be read.
     """
     reader, states = RunReader(directory), StatusResolver()
-    waits: list[Callable[[], dict[str, dict[str, Any]]]] = []
-    runs = reader.read(lambda paths: waits.append(read_ahead(paths, reader.cache)))
+    runs = reader.read()
     shared = shared_overrides(runs)
+    common = frozenset(shared)
     statuses = states.resolve(runs)
-    common, metrics = frozenset(shared), waits[0]()
-    pairs = zip(runs, statuses, strict=True)
-    rows = [Row(run, resolved, reader.cache, common, metrics.get(run.path)) for run, resolved in pairs]
+    rows = [Row(run, resolved, reader.cache, common) for run, resolved in zip(runs, statuses, strict=True)]
     return Listing(rows, shared, states.notes, reader.cache)
 
 

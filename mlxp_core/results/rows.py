@@ -26,19 +26,17 @@ class Row:
     Attributes:
         cache: has the metrics that did not change.
         shared: overrides that all rows have.
-        read_before: its metrics, when they are known already.
     """
 
     run: RunRecord
     resolved: ResolvedStatus
     cache: FileCache
     shared: Collection[str] = ()
-    read_before: dict[str, Any] | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Its last ones, such as `train.loss`."""
-        return last_metrics(self.run.path, self.cache) if self.read_before is None else self.read_before
+        return last_metrics(self.run.path, self.cache)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def _elapsed(row: Row) -> float | None:
     start, end = seconds(info.get("start_time")), seconds(info.get("end_time"))
     if start is None or row.run.submitted_again:
         return None
-    if row.resolved.is_over:
+    if row.resolved.is_finished:
         return None if end is None else end - start
     return None if row.resolved.status == "PENDING" else time.time() - start
 

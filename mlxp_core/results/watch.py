@@ -45,7 +45,7 @@ class Look:
     @property
     def over(self) -> int:
         """How many are over."""
-        return sum(row.resolved.is_over for row in self.rows)
+        return sum(row.resolved.is_finished for row in self.rows)
 
     @property
     def has_failed(self) -> bool:
@@ -101,7 +101,7 @@ class Watch:
         self._reader.cache.save()
 
     def _first(self, rows: Sequence[Row]) -> list[Row]:
-        opened = {_sweep(row.run) for row in rows if not row.resolved.is_over} or {_sweep(rows[-1].run)}
+        opened = {_sweep(row.run) for row in rows if not row.resolved.is_finished} or {_sweep(rows[-1].run)}
         chosen = [row for row in rows if _sweep(row.run) in opened]
         self._left_out = {row.run.path for row in rows} - {row.run.path for row in chosen}
         return chosen

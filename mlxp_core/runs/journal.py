@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlxp_core.errors import LaunchRecordError
+from mlxp_core.runs.plan_file import PlanFile
+
 # In a sweep's directory: its jobs, a line a run
 RECORD = "submissions.jsonl"
 # Beside it: how jobs ended, as somebody saw it before their scheduler forgot it
@@ -172,13 +175,11 @@ def _modified(file: Path) -> float:
 
 def _read_plan(file: Path) -> LaunchRecord | None:
     try:
-        plain = json.loads(file.read_bytes())
-        runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
-        app = plain.get("app") or {"cwd": "/", "environment": {}}
-        paths = import_paths(plain.get("main_file"), app["cwd"], app["environment"])
-        options, size, at = dict(plain["options"]), plain["array_size"], plain.get("at")
-        return LaunchRecord(file.parent, plain["scheduler"], options, paths, size, runs, at)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        plan = PlanFile.read(file)
+        runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plan.runs)}
+        paths = import_paths(plan.main_file, plan.app["cwd"], plan.app["environment"])
+        return LaunchRecord(file.parent, plan.scheduler, dict(plan.options), paths, plan.array_size, runs, plan.at)
+    except (LaunchRecordError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import RunStatus
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
 
-# Runs here have ids of submitit's that mean nothing later
+# The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
 
 
@@ -132,11 +132,8 @@ class RunReader:
         """What was read before; nothing is kept in the directory of a run itself."""
         return FileCache(None if has_record(str(self.directory)) else self.directory)
 
-    def read(self, meanwhile: Callable[[Sequence[str]], None] = lambda paths: None) -> list[RunRecord]:
+    def read(self) -> list[RunRecord]:
         """All runs, in the order of their numbers.
-
-        Args:
-            meanwhile: called with their directories before they are read.
 
         Raises:
             NoRunsError: there are none.
@@ -148,7 +145,6 @@ class RunReader:
                 f"There are no runs in {self.directory}: name a directory of numbered runs (./logs), of a sweep "
                 "(multirun/<day>/<time>), or of one run."
             )
-        meanwhile(found.runs)
         records = read_records(found.sweeps)
         return [self._read(path, records, self.cache) for path in found.runs]
 

@@ -23,7 +23,7 @@ def check_not_running(directories: Sequence[Path]) -> None:
         return
     runs = RunReader(directories[0].parent).read_some(directories)
     for run, resolved in zip(runs, StatusResolver().resolve(runs), strict=True):
-        if not resolved.is_over:
+        if not resolved.is_finished:
             job = f", job {run.job_id}" if run.job_id else ""
             reason = f", {resolved.reason}" if resolved.reason else ""
             raise RunDirectoryError(

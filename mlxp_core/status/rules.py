@@ -37,19 +37,19 @@ class ResolvedStatus(NamedTuple):
     Attributes:
         status: COMPLETE, FAILED, PENDING, RUNNING, TIMEOUT, CANCELLED, ...; UNKNOWN where nobody can know any more.
         reason: why, in a few words, where that is not clear.
-        is_over: whether nothing will happen to it by itself any more.
+        is_finished: whether nothing will happen to it by itself any more.
         basis: whose word it is.
     """
 
     status: str
     reason: str
-    is_over: bool
+    is_finished: bool
     basis: Basis
 
     @property
     def has_failed(self) -> bool:
         """Whether it is over and did not complete."""
-        return self.is_over and self.status != "COMPLETE"
+        return self.is_finished and self.status != "COMPLETE"
 
 
 COMPLETE = ResolvedStatus("COMPLETE", "", True, Basis.RECORD)
