@@ -291,7 +291,7 @@ def test_a_directory_in_the_place_of_a_link(project: Project) -> None:
     [("64k", "the disk is full. Free some space"), ("4m", "nothing is left of it: the disk is full")],
 )
 def test_full_disk(project: Project, tmp_path: Path, size: str, message: str) -> None:
-    """A disk that is full before the copy is made, and one that gets full meanwhile."""
+    """A disk that is full before the copy is created, and one that becomes full while it is created."""
     for number in range(80):
         project.write(f"data/{number}.txt", f"{number}" * 50_000)
     project.commit()

@@ -51,7 +51,7 @@ class LoggingCallback(RecordingCallback):
         self._register_resolver()
 
     def _register_resolver(self) -> None:
-        # OmegaConf 2.4 renamed register_new_resolver; in 2.3 the new name is that of another, deprecated function
+        # OmegaConf 2.4 renamed register_new_resolver; in 2.3 another, deprecated function has the new name
         renamed = "replace" in signature(OmegaConf.register_resolver).parameters
         register: Any = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
         register("mlxp_run_number", self._run_number, replace=True)

@@ -59,7 +59,7 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
         )
     for name, recorded in there:
         submodule = Repository(repository.root / name)
-        if not submodule.holds(recorded):
+        if not submodule.has(recorded):
             raise SafeCopyError(
                 f"The submodule {printable(name)} is recorded at commit {recorded}, which is not on this machine: run "
                 f"'git submodule update --init' in {repository.root}."
