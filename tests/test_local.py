@@ -1,4 +1,4 @@
-"""hydra/launcher=local: the same scripts, here, some at a time, with their results."""
+"""hydra/launcher=local: the same scripts on this machine, several at a time, and their results."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ if __name__ == "__main__":
 
 
 def test_returns(app: App) -> None:
-    """What each run returned, value or exception, and nothing invented."""
+    """The results are what the runs returned or raised, and nothing made up."""
     app.write("hydra_plugins/showing/__init__.py", "")
     app.write("hydra_plugins/showing/sweeper.py", VALUES)
     app.write("main.py", RETURNS)
@@ -112,7 +112,7 @@ def test_a_failed_run_fails_the_sweep(app: App) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("n_jobs", [1, 3])
-def test_so_many_at_a_time(app: App, n_jobs: int) -> None:
+def test_n_jobs(app: App, n_jobs: int) -> None:
     app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", f"hydra.launcher.n_jobs={n_jobs}")
     spans = sorted((info(run)["start_time"], info(run)["end_time"]) for run in app.runs())
     overlapping = sum(spans[0][1] > span[0] for span in spans[1:])
@@ -155,7 +155,7 @@ def test_dry_run(app: App) -> None:
 
 
 def test_a_run_that_never_starts(app: App) -> None:
-    """Its program is broken when the job starts."""
+    """The program contains an error when the job starts."""
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
     app.write("main.py", "this is not Python")
     assert app.call("bash", "logs/1/script.sh").status == 1
@@ -164,7 +164,7 @@ def test_a_run_that_never_starts(app: App) -> None:
     assert record["error"]["message"] == "exit status 1 before the run started (see log.stderr)"
 
 
-def test_the_directory_of_the_application_is_gone(app: App) -> None:
+def test_the_directory_of_the_application_was_moved(app: App) -> None:
     logs = app.directory.parent / "elsewhere"
     logging = ["hydra/callbacks=mlxp_logging", f"hydra.callbacks.mlxp_logging.parent_log_dir={logs}"]
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", *logging)
@@ -174,7 +174,7 @@ def test_the_directory_of_the_application_is_gone(app: App) -> None:
 
 
 def test_terminal(app: App) -> None:
-    """With a terminal there is a bar, and Ctrl-C ends the runs too."""
+    """On a terminal there is a progress bar, and Ctrl-C also terminates the runs."""
     command = ["-m", "x=1,2,3", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "hydra/callbacks=mlxp_logging"]
     child = pexpect.spawn(app.python, ["main.py", *command], cwd=str(app.directory), timeout=180, encoding="utf-8")
     child.expect(pexpect.EOF)
@@ -194,7 +194,7 @@ def test_terminal(app: App) -> None:
     assert child.exitstatus != 0 or child.signalstatus == signal.SIGINT
     end = time.monotonic() + 120
     while info(run)["status"] == "RUNNING":
-        assert time.monotonic() < end, "the run goes on"
+        assert time.monotonic() < end, "the run was not terminated"
         time.sleep(0.1)
     assert info(run)["status"] == "FAILED"
     assert not (app.directory / "logs" / "5" / "seen.json").exists()
@@ -205,7 +205,7 @@ def test_terminal(app: App) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("when", ["environment", "application"])
 def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
-    """A script that is stopped does not start the application, and its record tells what happened."""
+    """A signal before the application starts prevents the start, and the record names the signal."""
     before = when == "environment"
     options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 2'"] if before else ["action=sleep60"]
     app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", f"hydra.launcher.shell_path={shell}", *options)
@@ -216,7 +216,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
         assert time.monotonic() < end
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    assert process.wait(timeout=180) in (128 + number, 1)  # Python ends with 1 when nobody catches KeyboardInterrupt
+    assert process.wait(timeout=180) in (128 + number, 1)  # Python exits with 1 after an uncaught KeyboardInterrupt
     record = info(script.parent)
     assert record["status"] == "FAILED"
     assert (script.parent / "seen.json").exists() != before
@@ -226,7 +226,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
 
 @pytest.mark.once
 def test_an_earlier_record_does_not_count(app: App) -> None:
-    """The script runs again, and its program is gone."""
+    """The script runs again, after its program was removed."""
     app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
     (app.directory / "main.py").unlink()
@@ -253,7 +253,7 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(app: App, number: signal.Signals) -> None:
-    """Runs that did not start leave nothing, and are named."""
+    """Runs that did not start leave no files, and the message names them."""
     arguments = ["-m", "x=1,2,3", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
     process = subprocess.Popen(
         [app.python, "main.py", *arguments, "hydra/callbacks=mlxp_logging"],
@@ -287,7 +287,7 @@ def test_leaving_with_status_0(app: App) -> None:
 
 
 def test_an_environment_that_leaves(app: App) -> None:
-    """The environment commands end the script before the application starts: that is no success."""
+    """A run whose environment commands exit before the application starts has failed."""
     result = app.run("-m", "x=1", "hydra/launcher=local", "hydra.launcher.env_cmd='exit 0'")
     assert result.status == 1
     (record,) = [info(path.parent) for path in app.directory.rglob("script.sh")]
@@ -296,8 +296,8 @@ def test_an_environment_that_leaves(app: App) -> None:
 
 
 @pytest.mark.once
-def test_nobody_reads(app: App) -> None:
-    """The reader of the output goes away, and the launch goes on."""
+def test_the_reader_of_the_output_exits(app: App) -> None:
+    """The launch continues when the reader of its output exits."""
     command = f"{app.python} -u main.py -m x=1,2,3 hydra/launcher=local hydra.launcher.n_jobs=1 | head -c 1"
     assert app.call("bash", "-o", "pipefail", "-c", command).status == 0
     assert len(app.runs()) == 3
