@@ -122,10 +122,11 @@ def cluster_app(cluster: Cluster, request: pytest.FixtureRequest) -> App:
 
 
 _SCHEDULERS = ("slurm", "oar", "own_slurm", "slurm_without_accounts", "slurm-no-accounting")
-# Modules whose tests take a second and more each: `make quick` runs the first of each
+# Modules whose tests take a second and more each: `make quick` runs the first of each, and none of the slowest
+_SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
 _SLOW = {
-    *("test_callbacks", "test_cli_actions", "test_composition", "test_dialogue", "test_docs", "test_functions"),
-    *("test_hydra_suites", "test_local", "test_metrics", "test_packaging", "test_run_guard", "test_safe_copy"),
+    *("test_callbacks", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
+    *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
     *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
 }
 
@@ -133,7 +134,7 @@ _SLOW = {
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a scheduler; first what stops OAR, then what waits long, which then takes no time of its own."""
-    begun: set[str] = set()
+    begun = set(_SLOWEST)
     for item in items:
         if uses(item, *_SCHEDULERS):
             item.add_marker("scheduler")

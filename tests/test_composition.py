@@ -139,13 +139,13 @@ def run_number(job: int) -> str:
 
 @contextmanager
 def loaders(directory: Path, tree: str, *hydra_overrides: str) -> Iterator[tuple[Any, SweepConfigLoader, DictConfig]]:
-    """Hydra's own loader, ours, and the configuration of a sweep."""
+    """Yield Hydra's own loader, ours, and the configuration of a sweep."""
     for name, text in TREES[tree].items():
         file = directory / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     with warnings.catch_warnings():
-        # 1.4 deprecates version_base, which 1.3 wants, the resolver's old name, and storing a schema again
+        # 1.4 deprecates version_base, which 1.3 requires, the old name of the resolver, and storing a schema again
         warnings.simplefilter("ignore")
         ConfigStore.instance().store(name="typed_schema", node=Typed)
         OmegaConf.register_new_resolver("probe", lambda value: f"probed {value}", replace=True)
@@ -325,7 +325,7 @@ base_config.set_number = set_number
 
 
 def test_a_launch_whose_composition_differs(app: App) -> None:
-    """It says so once, also in several batches, and launches what Hydra composes."""
+    """A launch of several batches reports it once, and its jobs are those that Hydra composes."""
     app.write("main.py", DIFFERENT + PROBE)
     options = ("hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=x${x}")
     result = app.sweep("x=1,2,3", "hydra/launcher=local", *options)

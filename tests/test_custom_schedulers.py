@@ -374,6 +374,55 @@ def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.Monke
             scheduler.script(a_job())
 
 
+GRID_ENGINE = """
+from mlxp_core.schedulers import Scheduler
+
+
+class GridEngineScheduler(Scheduler):
+    title = "Grid Engine"
+    directive_prefix = "#$"
+    submit_command = ("qsub", "-terse")
+    job_id_pattern = r"^(\\d+)$"
+    job_id_variable = "JOB_ID"
+    task_id_expression = '"$((SGE_TASK_ID - 1))"'
+    list_command = "qstat"
+    cancel_command = "qdel"
+
+    def directives(self, job):
+        return [f"-N {job.run.path.name}"]
+
+    def array_directives(self, array):
+        limit = [f"-tc {array.parallel_tasks}"] if array.parallel_tasks else []
+        return [f"-t 1-{array.tasks}", *limit]
+"""
+LIMIT = "hydra.launcher.array_parallelism=2"
+
+
+@pytest.mark.once
+def test_a_limit_by_a_directive(app: App) -> None:
+    """A class that cannot make requests wait for others limits the runs of one request."""
+    app.write("grid.py", GRID_ENGINE)
+    words = ["-m", "x=1,2,3", *launcher("grid.GridEngineScheduler"), "hydra.launcher.dry_run=true", LOGGING, LIMIT]
+    result = app.run(*words)
+    assert result.status == 0, result.text
+    (script,) = app.directory.glob("logs/sweeps/*/launch-1/1/script.sh")
+    assert "\n#$ -t 1-3\n#$ -tc 2\n" in script.read_text()
+    several = "hydra.launcher.array_parallelism cannot limit several requests on Grid Engine: grid.GridEngineScheduler "
+    for options, message in (
+        (["hydra.launcher.max_array_size=2"], several),
+        (["hydra.sweeper.max_batch_size=2"], several),
+    ):
+        result = app.run(*words, *options)
+        assert result.status == 1
+        assert message in result.stderr
+        assert len([*app.directory.glob("logs/[0-9]*")]) == 3
+    app.write("grid.py", GRID_ENGINE.replace("*limit", ""))
+    result = app.run(*words)
+    assert result.status == 1
+    assert "grid.GridEngineScheduler.array_directives ignores array.parallel_tasks, so hydra.launcher" in result.stderr
+    assert len([*app.directory.glob("logs/[0-9]*")]) == 3
+
+
 def test_wrong_answers(tmp_path: Path) -> None:
     """A class that finds wrong job ids in the output of a real command."""
     script = tmp_path / "script.sh"

@@ -18,7 +18,7 @@ SUITES = (TestLauncher, TestBatches, TestIntegration)
 
 
 def test_on_cluster(scheduler: Cluster) -> None:
-    """The scheduler's user starts the suites, because OAR refuses root; at the same time, because jobs start slowly."""
+    """The suites run as the scheduler's user, because OAR refuses root, and in parallel, because jobs start slowly."""
     app = scheduler.app("hydra-suites")
     shutil.copy(suites.__file__, app.directory)
     app.give()

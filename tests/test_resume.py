@@ -1,4 +1,4 @@
-"""Launches that are killed, interrupted or damaged, and `mlxp resume` after them: each run is submitted once."""
+"""`mlxp resume` after launches that were killed, interrupted or damaged: each run is submitted exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.waits
 
 
 def launch(cluster: Cluster, app: App, launches: Iterable[str], *arguments: str) -> None:
-    """Launch three runs, in an array and on its own, into a directory for each of LAUNCHES; two of these at a time."""
+    """Launch three runs, an array and a single one, in a directory for each of LAUNCHES; two launches at a time."""
     names = list(launches)
     sweep = ["-m", "name=NAME", "x=0,1,2", f"hydra/launcher={cluster.launcher}"]
     place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=NAME"]
@@ -43,7 +43,7 @@ def resume_all(app: App, directories: Iterable[str]) -> dict[str, Result]:
 
 
 def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iterable[str] = ()) -> None:
-    """All is submitted and noted, each run ran once, and there is nothing more to resume."""
+    """Check that everything is submitted and recorded, that each run ran once, and that nothing is left to resume."""
     result = app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": " ".join(names)})
     assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
     wait_for_all(cluster, app)
@@ -57,9 +57,9 @@ def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iter
 
 @pytest.mark.once
 def test_killed_at_each_step(scheduler: Cluster) -> None:
-    """Killed before each write and each external command, and during a submission; resumed, each run runs once."""
+    """A launch killed before any write or external command, or during a submission, is resumed: each run runs once."""
     app = install(scheduler.app("killed"))
-    # An array and a single run; OAR takes long to start a job, so there the array is one job of two runs
+    # An array and a single run. OAR starts jobs slowly, so there one job of two runs takes the place of the array
     shape = {"slurm": ["max_array_size=2"], "oar": ["runs_per_job=2", "max_array_size=1"]}[scheduler.launcher]
     options = [f"hydra.launcher.{option}" for option in shape]
     launch(scheduler, app, ["whole"], *options)
@@ -73,7 +73,7 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
         kills += [(place, delay) for delay in (1, 5, 30, 150)]
     launches: dict[str, list[str]] = {}
     for place, delay in kills:
-        # Long before there is a plan, kills go to one place, over what those before left in it
+        # All launches that are killed long before the plan is written use one directory, with the files of earlier ones
         name = f"{place}-{delay}" if place > plan - 10 else "early"
         launches.setdefault(name, []).append(f"{name},{place},{delay}")
 
@@ -89,7 +89,7 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("step", ["open:answer.txt", "open:submissions.jsonl"])
 def test_resume_is_killed(slurm: Cluster, step: str) -> None:
-    """Nothing was submitted, or a part; then `mlxp resume` is killed at each of its own steps."""
+    """`mlxp resume` of a launch that submitted nothing, or a part, is killed at each of its steps."""
     app = install(slurm.app("resume-killed"))
     launch(slurm, app, [f"whole,{step}"], "hydra.launcher.max_array_size=2")
     app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": "whole"})
@@ -118,7 +118,7 @@ def wait_for_jobs(slurm: Cluster, app: App, number: int) -> None:
 
 @pytest.mark.once
 def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
-    """What was submitted stays, and both are said; of two that resume, one waits for the other."""
+    """The message says what was submitted; of two `mlxp resume` at once, one waits for the other."""
     app = install(slurm.app("resume-interrupted"))
     process = start_sweep(app, "a", 40)
     wait_for_jobs(slurm, app, 3)
@@ -142,7 +142,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_directories_taken_since(slurm: Cluster) -> None:
-    """Of a launch that was broken off, runs whose directories something else took are not submitted any more."""
+    """Runs of an unfinished launch are skipped if another run has used their directories since."""
     app = install(slurm.app("resume-taken"))
     launch(slurm, app, ["old,open:answer.txt"])
     place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=old"]
@@ -160,14 +160,14 @@ def test_directories_taken_since(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_resume_during_two_launches(slurm: Cluster) -> None:
-    """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
+    """`mlxp resume` waits for launches that are being submitted; launches into one directory are independent."""
     app = install(slurm.app("resume-early"))
     launches = [start_sweep(app, name, 60) for name in ("a", "b")]
 
     def is_planned(launch: int) -> bool:
         return any(app.directory.glob(f"logs/sweeps/*_{launch}/launch-1/plan.json"))
 
-    for process in launches:  # they stand still until they are waited for
+    for process in launches:  # they are stopped until `mlxp resume` waits for them
         slurm.wait_for(partial(is_planned, process.pid))
         os.killpg(process.pid, signal.SIGSTOP)
     resuming = app.start(str(Path(app.python).with_name("mlxp")), "resume", "logs")
@@ -189,7 +189,7 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
 
 
 def lost(scheduler: Cluster, app: App, array_size: int = 2) -> set[tuple[str, str]]:
-    """Launch three runs, wait for their end, forget what the scheduler answered; return what had been noted."""
+    """Launch three runs, wait for their end, delete the scheduler's answers; return what had been recorded."""
     launch(scheduler, app, ["lost"], f"hydra.launcher.max_array_size={array_size}")
     (record,) = app.directory.rglob("submissions.jsonl")
     noted = read_record(record)
@@ -211,7 +211,7 @@ def read_record(record: Path) -> set[tuple[str, str]]:
 @pytest.mark.once
 @pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {};'], ids=["plain", "odd"])
 def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
-    """What a submission command said is found again by asking the scheduler."""
+    """The job ids of a lost answer come from the scheduler."""
     app = scheduler.app("answers-lost")
     app.directory /= directory if scheduler.launcher == "slurm" else directory.replace(" ", "_")
     install(app)
@@ -227,7 +227,7 @@ def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
 @pytest.mark.parametrize("accounts", [True, False])
 @pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {} |;'], ids=["plain", "odd"])
 def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
-    """Some minutes after its end a job is in the accounts alone; and where there are none, in its run's own record."""
+    """Minutes after its end a job is only in the accounting, and without accounting only in the run's own record."""
     app = slurm.app("squeue-forgets")
     app.directory /= directory
     install(app)

@@ -1,4 +1,4 @@
-"""Schedulers that do not take a request at once, or whose answer is lost: tried again, and never submitted twice."""
+"""Requests that a scheduler refuses for a while, or whose answer is lost: retried, and never submitted twice."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_controller_is_frozen(own_slurm: OwnSlurm) -> None:
 @pytest.mark.alone
 @pytest.mark.once
 def test_oar_does_not_answer(oar: Cluster) -> None:
-    """Its database is away: oarsub waits for it, and `mlxp resume` for oarsub."""
+    """OAR's database is down: oarsub waits for it, and `mlxp resume` waits for oarsub."""
     app = install(oar.app("retry-hangs"))
     with oar_service("postgres"):
         process = sweep(app, "oar", "0,1,2", "hydra.launcher.max_array_size=2")
@@ -99,7 +99,7 @@ def test_oar_does_not_answer(oar: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("step", ["open:answer.txt", "subprocess.Popen:sbatch", "open:submissions.jsonl"])
 def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
-    """Nothing can be written, from this step of the launch on."""
+    """No write succeeds from this step of the launch on."""
     app = install(slurm.app("retry-full"))
     fill = "file = os.open('logs/filler', os.O_CREAT | os.O_WRONLY)\n    while os.write(file, b'x'): pass"
     text = (app.directory / "main.py").read_text().replace("                kill(int(delay))", "                fill()")
@@ -149,7 +149,7 @@ def limited(slurm: Cluster) -> Iterator[App]:
             yield app
         finally:
             app.call("scancel", f"--user={slurm.user}")
-            time.sleep(1)  # until the accounts know, which else keep the cluster
+            time.sleep(1)  # accounting must see it before the cluster can be deleted
             daemon.terminate()
             daemon.wait(timeout=180)
             subprocess.run(["sacctmgr", "-iQ", "delete", "qos", "limited"], capture_output=True)
@@ -157,7 +157,7 @@ def limited(slurm: Cluster) -> Iterator[App]:
 
 @pytest.mark.once
 def test_a_limit_of_queued_jobs(limited: App) -> None:
-    """It is waited for; a limit that a job of this size never meets is not."""
+    """The launch waits for a limit of queued jobs, but not for one that a job of this size can never meet."""
     result = limited.run(*sweep_words("slurm", "0", "hydra.launcher.qos=limited", "hydra.launcher.cpus_per_task=2"))
     assert "QOSMaxCpuPerJobLimit" in result.stderr
     assert "Nothing was submitted." in result.stderr

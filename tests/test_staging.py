@@ -65,7 +65,7 @@ def test_committed_before_more_is_added(project: Project) -> None:
 
 
 def test_others_staged_too(project: Project) -> None:
-    """The index is left as it is, and the user is told what stays in it."""
+    """The index is left as it is, and the message says what stays in it."""
     staging = staged(project)
     project.write("answer.py", "VALUE = 2\n")
     project.git("add", "tutorial/answer.py")

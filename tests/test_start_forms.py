@@ -1,4 +1,4 @@
-"""However an application is started, its jobs are started in the same way and see the same (issue: start forms)."""
+"""Jobs start in the same way as their application, and with the same configuration and environment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _real_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_forms(app: App) -> None:
-    """The probe in every form, all in one directory."""
+    """Write the probe in every form to one directory."""
     app.write_probe()
     for name in ("sub/main.py", "package/module.py", "package/__main__.py"):
         app.write(name, PROBE)
@@ -89,8 +89,8 @@ def test_form_on_slurm(slurm: Cluster, form: dict[str, Any], request: pytest.Fix
     same_as_basic(app, launched, form)
 
 
-def test_environment_where_nothing_is_inherited(oar: Cluster) -> None:
-    """OAR starts a job with an environment of its own."""
+def test_environment_that_is_not_inherited(oar: Cluster) -> None:
+    """OAR starts jobs with an environment of their own."""
     app = oar.app("oar-environment")
     write_forms(app)
     form = {**FORMS["env_copy"], "env": {"PROBE_COPY": "it's; here", "PYTHONPATH": "sub:/nowhere/a b"}}
@@ -128,8 +128,8 @@ def test_console_script(app: App, tmp_path: Path) -> None:
         (("-m", "moved"), "changed its working directory"),
     ],
 )
-def test_nothing_to_start_again(app: App, program: tuple[str, ...], reason: str) -> None:
-    app.write("conf/__init__.py", "")  # Hydra asks for it when main.py is imported
+def test_programs_that_cannot_be_restarted(app: App, program: tuple[str, ...], reason: str) -> None:
+    app.write("conf/__init__.py", "")  # required by Hydra if main.py is imported
     app.write("elsewhere/file", "")
     app.write("moved.py", PROBE.replace("\nimport hydra\n", "\nimport hydra\nos.chdir('elsewhere')\n"))
     never = "hydra.launcher.submit_function=never"

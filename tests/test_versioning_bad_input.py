@@ -25,7 +25,7 @@ def refused(project: Project, result: Result, message: str) -> None:
     assert result.status == 1, result.text
     assert message in " ".join(result.stderr.split()), result.stderr
     assert "Traceback" not in result.text
-    assert "please report" not in result.text
+    assert "Internal error of hydra-mlxp" not in result.text
     assert len(result.stderr.splitlines()) <= 4, result.stderr
     assert project.runs() == []
     assert project.copies() == []
@@ -87,7 +87,7 @@ def parent_holds_code(project: Project) -> str:
     project.write("my project/code.py", "")
     project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: .}}}\n")
     project.commit()
-    return "which holds the files of a repository: set hydra.callbacks.mlxp_versioning.parent_work_dir"
+    return "which contains the files of a repository: set hydra.callbacks.mlxp_versioning.parent_work_dir"
 
 
 def parent_is_the_parent(project: Project) -> str:
@@ -95,7 +95,7 @@ def parent_is_the_parent(project: Project) -> str:
     project.write("../.gitignore", "*.pyc\n")
     project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: ../..}}}\n")
     project.commit()
-    return "Safe copies cannot be made in {root}, which holds the files of a repository"
+    return "Safe copies cannot be created in {root}, which contains the files of a repository"
 
 
 def application_is_ignored(project: Project) -> str:
@@ -226,7 +226,7 @@ def test_the_program_would_still_run_from_the_repository(project: Project) -> No
         outside.run(*COPY, program=("-m", "package.tutorial.main"), env={"PYTHONPATH": str(project.directory)}),
     ):
         assert result.status == 1
-        assert "main.py would run from the repository, and not from its safe copy: start it from inside" in result.text
+        assert "main.py would run from the repository, not from its safe copy: start it from inside" in result.text
     assert project.runs() == outside.runs() == []
 
 
@@ -237,14 +237,14 @@ def test_values(project: Project) -> None:
         ("run_from", "ask, copy or repository"),
     ):
         result = project.run(*COPY, *option(**{name: "no"}))
-        refused(project, result, f"hydra.callbacks.mlxp_versioning.{name}=no cannot be: it is {choices}.")
+        refused(project, result, f"hydra.callbacks.mlxp_versioning.{name} must be {choices}, got no.")
 
 
 def test_links(project: Project) -> None:
     project.write("conf/more/y.yaml", "")
     project.commit()
     for link, message in (
-        ("nowhere", "tutorial/nowhere, which does not exist: create it or leave it out."),
+        ("nowhere", "tutorial/nowhere, which does not exist: create it or omit it."),
         ("/etc/hosts", "/etc/hosts, which is not in the repository"),
         ("conf", "tutorial/conf, but git tracks files there"),
     ):
@@ -258,7 +258,7 @@ def test_installed_application(project: Project) -> None:
     shutil.copy(project.directory / "main.py", site_packages / "installed.py")
     shutil.copytree(project.directory / "conf", site_packages / "conf")
     result = project.run(*COPY, program=("-m", "installed"))
-    refused(project, result, "cannot say which code this application is: ")
+    refused(project, result, "cannot find the source code of this application: ")
     assert "installed.py is installed. Start it from a file in a git repository, or install it with" in result.stderr
 
 
@@ -270,7 +270,7 @@ def test_python_that_reads_no_variables(project: Project) -> None:
     project.commit()
     result = project.run(*COPY, program=("-E", "main.py"))
     assert result.status == 1
-    assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start without them." in result.stderr
+    assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start Python without them." in result.stderr
     assert project.runs() == []
 
 
@@ -282,15 +282,16 @@ def test_a_directory_in_the_place_of_a_link(project: Project) -> None:
     (project.copies()[0] / "tutorial" / "data").mkdir()
     result = project.run(*COPY, *option(links="[data]"))
     assert result.status == 1
-    assert "tutorial/data is there already: remove it, or leave the link out." in result.stderr
+    assert "tutorial/data exists already: remove it, or omit the link." in result.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 @pytest.mark.parametrize(
-    ("size", "message"), [("64k", "the disk is full. Make room"), ("4m", "nothing is left of it: the disk is full")]
+    ("size", "message"),
+    [("64k", "the disk is full. Free some space"), ("4m", "nothing is left of it: the disk is full")],
 )
 def test_full_disk(project: Project, tmp_path: Path, size: str, message: str) -> None:
-    """A disk that is full before the copy is made, and one that gets full meanwhile."""
+    """A disk that is full before the copy is created, and one that becomes full while it is created."""
     for number in range(80):
         project.write(f"data/{number}.txt", f"{number}" * 50_000)
     project.commit()

@@ -1,4 +1,4 @@
-"""Jobs wait, their author goes on editing: what runs is the code as it was submitted, on the real schedulers."""
+"""Pending jobs run the code as it was when they were submitted, on the real schedulers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def project(scheduler: Cluster, request: pytest.FixtureRequest) -> Project:
 
 
 @pytest.mark.parametrize("installed", ["pip install -e", "PYTHONPATH"])
-def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: str) -> None:
+def test_edited_while_jobs_are_pending(scheduler: Cluster, project: Project, installed: str) -> None:
     environment = {}
     if installed == "PYTHONPATH":
         environment = {"PYTHONPATH": f"{project.root}/src"}
@@ -57,8 +57,8 @@ def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: 
 
 
 @pytest.mark.once
-def test_a_plain_script_again(scheduler: Cluster, project: Project) -> None:
-    """The script by hand, later, runs the same code again."""
+def test_running_the_script_again(scheduler: Cluster, project: Project) -> None:
+    """A script that is started by hand later runs the same code."""
     project.commit()
     environment = {"PYTHONPATH": f"{project.root}/src"}
     project.launch("-m", "x=1", f"hydra/launcher={scheduler.launcher}", env=environment)

@@ -1,4 +1,4 @@
-"""Sweepers that need values get those that the runs returned, and what happened to the others."""
+"""Sweepers that need results get the values that the runs returned, and the reasons why others failed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
 
 
 @pytest.mark.once
-def test_a_directory_that_is_gone(slurm: Cluster) -> None:
+def test_a_removed_run_directory(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
     with slurm.held() as held:
         process = start(slurm, app, ["value", "sleep"], held)
@@ -74,7 +74,7 @@ def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
 
 @pytest.mark.once
 def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """The jobs stay, and what ends them is said."""
+    """The jobs are unaffected, and the message has the command that cancels them."""
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
     process = start(scheduler, app, ["value", "sleep"])
     scheduler.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 2)
@@ -91,7 +91,7 @@ def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest)
 
 @pytest.mark.once
 def test_one_query_for_all(slurm: Cluster, tmp_path: Path) -> None:
-    """Each time that the scheduler is asked, it is asked once, however many runs there are."""
+    """The scheduler gets one query at a time for all runs."""
     app = with_showing_sweeper(slurm.app("waiting-queries"), FATES)
     log = app.directory / "queries"
     for name in ("squeue", "sacct", "scontrol", "sbatch"):
@@ -129,7 +129,7 @@ hydra:
 """
 
 
-# hydra-optuna-sweeper 1.3 does not run on Hydra 1.4, which hands a sweeper its sampler as a configuration
+# hydra-optuna-sweeper 1.3 does not run on Hydra 1.4, which does not instantiate its sampler
 @pytest.mark.once
 def test_optuna(slurm: Cluster) -> None:
     app = slurm.app("optuna")
@@ -151,7 +151,7 @@ def test_optuna(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_batches(slurm: Cluster) -> None:
-    """Hydra's own sweeper in batches: each is a launch of its own; a later one may be smaller."""
+    """Each batch of Hydra's own sweeper is a launch of its own; a later one may be smaller."""
     app = slurm.app("batches").write_probe()
     states = slurm.sweep(app, "x=range(5)", "hydra.sweeper.max_batch_size=2", "hydra.launcher.runs_per_job=2")
     assert states == ["COMPLETED"] * 5

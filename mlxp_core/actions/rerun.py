@@ -43,7 +43,7 @@ class Rerun:
     @contextmanager
     def environment(self) -> Iterator[dict[str, str]]:
         """Yield the environment; it is valid inside this context."""
-        from mlxp_core.callbacks.restart_in_copy import handed_over
+        from mlxp_core.callbacks.restart_in_copy import restart_environment
 
         own = {"PWD": str(self.cwd)} | ({"PYTHONPATH": self.python_path} if self.python_path else {})
         if self.version is None:
@@ -52,7 +52,7 @@ class Rerun:
         # git in the application must use the copy, and Python must not import modules of the repository
         left_out = ("PYTHONPATH", *LOCAL_VARIABLES)
         variables = {name: value for name, value in os.environ.items() if name not in left_out} | own
-        with handed_over(self.version, {}) as variable:
+        with restart_environment(self.version, {}) as variable:
             yield variables | variable
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -77,8 +78,8 @@ class Scheduler(BatchSystem):
         uses_param_file: Whether the number of a task is passed by the file `array.params`, which holds one number per
             line, as an argument of the script; `task_id_expression` is then `'"$1"'`. Default: False.
         dependency_arguments(job_ids): Arguments of `submit_command` that make a job wait until others have ended.
-            `hydra.launcher.array_parallelism` requires it, because a large sweep is several requests. The limit within
-            a request is a directive of the class, from `array.parallel_tasks` (e.g. `-tc` of Grid Engine).
+            `hydra.launcher.array_parallelism` requires it for sweeps that are several requests. The limit within a
+            request is a directive of the class, from `array.parallel_tasks` (e.g. `-tc` of Grid Engine).
         ask_max_array_size(): Largest number of tasks of an array. Default: None, no limit.
 
     To query the states of jobs:
@@ -245,6 +246,12 @@ class Scheduler(BatchSystem):
     def array_script(self, array: Array) -> str:
         """Return the text of an array's script."""
         own = self._own("array_directives", self.array_directives(array))
+        limit = array.parallel_tasks
+        if limit and limit < array.tasks and own == self.array_directives(replace(array, array_parallelism=None)):
+            raise OptionError(
+                f"{class_name(type(self))}.array_directives ignores array.parallel_tasks, so "
+                "hydra.launcher.array_parallelism has no effect. Correct the class, or remove the option."
+            )
         own = [*own, *lines_of("option_cmd", self.options.option_cmd)]
         return array_script(
             array,

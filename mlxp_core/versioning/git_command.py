@@ -10,7 +10,7 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.errors import CommandNotFoundError, GitError
 
-# Variables that select another repository than that of the working directory (git rev-parse --local-env-vars; git sets
+# Variables that make git use a repository other than the one it is started in (git rev-parse --local-env-vars; git sets
 # some of them for an application that a hook or an alias starts), or that change the meaning of pathspecs
 LOCAL_VARIABLES = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE"),

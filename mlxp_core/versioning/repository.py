@@ -168,7 +168,7 @@ class Repository:
         """Return the tracked files that a pathspec matches."""
         return names_in(self.git("ls-files", "-z", "--", pathspec))
 
-    def holds(self, commit: str, path: str = "") -> bool:
+    def has(self, commit: str, path: str = "") -> bool:
         """Return whether the repository has a commit, and the commit has a path."""
         try:
             self.git("cat-file", "-e", f"{commit}:{path}")

@@ -80,7 +80,7 @@ class _VersionResolver:
         status = self._resolve_untracked(status)
         untracked = _for_record([*status.untracked, *(f"{path}/" for path in status.unseen)])
         status, uncommitted, commit = self._resolve_uncommitted(status)
-        if uncommitted == "ignored":  # no commit holds what was added
+        if uncommitted == "ignored":  # what was added is in no commit
             untracked += _for_record(self.staging.paths)
         copy = self._copy(commit)
         code = copy or self.repository.root
@@ -223,7 +223,7 @@ class _VersionResolver:
         if run_from == "repository":
             return None
         for name in self.app_files:
-            if not self.repository.holds(commit, name):
+            if not self.repository.has(commit, name):
                 raise self._not_in_copy(name)
         copy = safe_copy(self.repository, commit, path)
         make_links(self.repository, self.options.links, copy)
