@@ -24,11 +24,14 @@ setup(
         "submitit>=1.5",
         "rich>=13",
         "tenacity>=8",
+        "psutil>=5.9",
         "click>=8.1",
     ],
     extras_require={
         # what example_app needs
         "example": ["numpy>=1.26", "scikit-learn>=1.3"],
+        # what `make docs` needs
+        "docs": ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8", "sphinx-click>=6", "sphinx-design>=0.6"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",
@@ -40,6 +43,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.15",
             "types-PyYAML",
+            "types-psutil",
             "types-pexpect",
         ],
     },

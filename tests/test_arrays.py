@@ -133,7 +133,6 @@ def test_runs_that_share_a_cancelled_job(scheduler: Cluster, request: pytest.Fix
         scheduler.wait_for(lambda: [info(app.directory / f"logs/{n}")["status"] for n in (1, 2)] == ["FAILED"] * 2)
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
     """The limit comes from SLURM."""
@@ -146,8 +145,8 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
         f"hydra.launcher.max_array_size must be at most {limit}, the limit of SLURM here; got {limit + 1}."
         in result.stderr
     )
-    with slurm.held():
-        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    with slurm.held() as held:
+        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging", held)
         slurm.cancel(slurm.job_ids(app))
     assert [len(list(request.glob("[0-9]*"))) for request in requests(app)] == [limit, 0]
     assert len(slurm.job_ids(app)) == limit + 1
@@ -156,7 +155,7 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism=0 cannot be: give a number above 0"),
+        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism must be a positive integer, got 0."),
         (
             ["hydra.launcher.runs_per_job=3"],
             "hydra.launcher.runs_per_job must be at most the number of runs in the sweep (2), got 3.",
@@ -170,9 +169,9 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
             "hydra.launcher.array_parallelism must be at least hydra.launcher.parallel_runs (2), the number of runs "
             "at a time in one job; got 1.",
         ),
-        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size=0 cannot be"),
+        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size must be a positive integer, got 0."),
         (["hydra.launcher.wait=maybe"], "hydra.launcher.wait"),
-        (["hydra.launcher.submit_function=sometimes"], "it is auto or never"),
+        (["hydra.launcher.submit_function=sometimes"], "submit_function must be auto or never, got sometimes."),
     ],
     ids=str,
 )
@@ -192,12 +191,11 @@ def test_one_launch_has_one_request(app: App, override: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_run_directory_removed_before_the_run_starts(scheduler: Cluster, scheduler_app: App) -> None:
     """The job fails, and the other runs are unaffected."""
-    with scheduler.held():
-        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging")
+    with scheduler.held() as held:
+        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging", held)
         shutil.rmtree(scheduler_app.directory / "logs" / "1")
     assert scheduler.wait(scheduler.job_ids(scheduler_app)) == ["FAILED", "COMPLETED"]
     assert [run.name for run in scheduler_app.runs()] == ["2"]

@@ -34,6 +34,8 @@ from mlxp_core.sweeps.base_config import JobPaths
 from mlxp_core.sweeps.composition import SweepConfigLoader, first_difference
 from tests.programs import PROBE, App
 
+pytestmark = pytest.mark.hydra
+
 
 class Kind(Enum):
     ONE = 1
@@ -191,8 +193,12 @@ def described(node: Node) -> Any:
 @pytest.mark.parametrize("tree", TREES)
 def test_the_same_as_hydra(tree: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with loaders(tmp_path, tree) as (own, ours, master):
-
-        @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        # Each costs two compositions of Hydra's own
+        @settings(
+            max_examples=settings().max_examples // 20,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )
         @given(st.lists(st.sampled_from(POOLS[tree]), max_size=4))
         def check(overrides: list[str]) -> None:
             assert outcome(ours, master, overrides) == outcome(own, master, overrides)

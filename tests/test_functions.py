@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from tests.clusters import Cluster
 from tests.programs import App, Result, info
 
+pytestmark = pytest.mark.hydra
+
 # Everything that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a schema
 NOTEBOOK = """
 import sys
@@ -168,7 +170,7 @@ def test_results_that_cannot_be_pickled(app: App) -> None:
     result = run_notebook(app, "action=generate", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert values(result) == ["None"]
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
-    assert "returned a generator, which cannot be carried" in (app.directory / "logs/1/log.stdout").read_text()
+    assert "returned a generator, which cannot be pickled" in (app.directory / "logs/1/log.stdout").read_text()
     result = run_notebook(app, "action='fail holding'", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     # Hydra 1.4 raises an error of its own
     assert re.search(r"caught (RunFailedError|RuntimeError)\('.*HoldingError: told to fail'\)", result.stderr)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.clusters import Cluster
 from tests.hydra_suites import suites
 from tests.hydra_suites.suites import TestBatches, TestIntegration, TestLauncher, plugins  # noqa: F401  # on local
 from tests.programs import Result
+
+pytestmark = [pytest.mark.hydra, pytest.mark.waits]
 
 SUITES = (TestLauncher, TestBatches, TestIntegration)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, info
-from tests.test_start_forms import same_as_basic
+from tests.support.start_forms import same_as_basic
 
 
 def show(job_id: str) -> dict[str, str]:

@@ -18,6 +18,8 @@ from mlxp_core.jobs.script import shell_word
 from tests.clusters import Cluster
 from tests.programs import App, info
 
+pytestmark = pytest.mark.hydra
+
 TEXTS = [
     *(
         "a b",
@@ -100,7 +102,7 @@ def test_run_directories_on_clusters(scheduler: Cluster, scheduler_app: App, sub
     if scheduler.launcher == "oar" and blank:
         result = scheduler_app.run("-m", "x=1,2", override("hydra.sweep.subdir", subdir), "hydra/launcher=oar")
         assert result.status == 1
-        assert "OAR cannot take a script whose path has a blank" in result.stderr
+        assert "OAR rejects a script with a space in its path" in result.stderr
         assert not (scheduler_app.directory / "multirun").exists()
         return
     _sweep_into(scheduler_app, subdir, f"hydra/launcher={scheduler.launcher}")

@@ -11,63 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
-from tests.programs import App, info
-from tests.test_local import RETURNS, VALUES
-
-FATES = """
-import sys, time
-from pathlib import Path
-import hydra
-from hydra.core.hydra_config import HydraConfig
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(config):
-    began = Path(HydraConfig.get().runtime.output_dir, "began")
-    again = began.exists()
-    began.touch()
-    what = config.what
-    if what == "value" or (again and what in ("requeued", "resubmitted")):
-        return 7
-    if what == "hog":
-        memory = bytearray(3_000_000_000)
-    if what == "resubmitted":
-        time.sleep(62)  # OAR resubmits only jobs that ran for a minute
-        sys.exit(99)
-    time.sleep(300)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def with_showing_sweeper(app: App, program: str) -> App:
-    """Add a program to an application, and a sweeper that prints the results for `whats`."""
-    app.write("hydra_plugins/showing/__init__.py", "")
-    app.write("hydra_plugins/showing/sweeper.py", VALUES)
-    app.write("main.py", program)
-    app.write("conf/config.yaml", "what: value\n")
-    app.environment["PYTHONPATH"] = str(app.directory)
-    return app
-
-
-def returned(stdout: str, whats: list[str]) -> dict[str, str]:
-    """Return what the sweeper got for each: the status, and the value or error."""
-    lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", stdout, re.MULTILINE)]
-    return {what: f"{line[0]} {line[2]}" for what, line in zip(whats, lines, strict=True)}
-
-
-def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subprocess.Popen[str]:
-    """Start a sweep with this sweeper, and do not wait for it."""
-    words = [
-        "main.py",
-        "-m",
-        "hydra/sweeper=showing",
-        f"hydra/launcher={cluster.launcher}",
-        f"+whats=[{','.join(whats)}]",
-    ]
-    options = ["hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments]
-    return app.start(app.python, "-u", *words, *options)
+from tests.clusters import Cluster
+from tests.clusters.own_slurm import OwnSlurm
+from tests.programs import info
+from tests.support.processes import read_until
+from tests.support.sweepers import FATES, RETURNS, returned, start, with_showing_sweeper
 
 
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
@@ -87,12 +35,11 @@ def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "9/9" in stdout
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
-    with scheduler.held():
-        process = start(scheduler, app, ["value", "sleep"])
+    with scheduler.held() as held:
+        process = start(scheduler, app, ["value", "sleep"], held)
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
     stdout, stderr = process.communicate(timeout=400)
@@ -101,12 +48,11 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
     assert re.search("CANCELLED|which never started: it was cancelled", results["sleep"])
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_removed_run_directory(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
-    with slurm.held():
-        process = start(slurm, app, ["value", "sleep"])
+    with slurm.held() as held:
+        process = start(slurm, app, ["value", "sleep"], held)
         slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
         subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
     stdout, stderr = process.communicate(timeout=400)
@@ -115,17 +61,15 @@ def test_a_removed_run_directory(slurm: Cluster) -> None:
     assert "its directory no longer exists" in results["sleep"]
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
-    app = with_showing_sweeper(slurm.app("waiting-down"), FATES)
-    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+8']")
-    slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
-    with service("slurmctld"):
-        time.sleep(20)  # squeue gives up after 9 s
+def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
+    app = with_showing_sweeper(own_slurm.app("waiting-down"), FATES)
+    process = start(own_slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+15']")
+    own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
+    with own_slurm.without_controller():
+        read_until(process, "SLURM did not answer")
     stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
-    assert "SLURM does not answer" in stdout
 
 
 @pytest.mark.once

@@ -37,7 +37,7 @@ from mlxp_core.launch.submission_requests import Request, submission_requests, w
 from mlxp_core.locks import locked
 from mlxp_core.paths import short_path
 from mlxp_core.runs.info import now
-from mlxp_core.runs.journal import RECORD, append_entries
+from mlxp_core.runs.journal import SUBMISSIONS, append_entries
 from mlxp_core.schedulers.base import Scheduler
 
 
@@ -161,7 +161,7 @@ class Launch:
                 the submission command.
         """
         self.job_ids[index] = job_ids
-        request, journal = self.requests[index], self.directory.parent / RECORD
+        request, journal = self.requests[index], self.directory.parent / SUBMISSIONS
         common = {"scheduler": type(self.scheduler).__name__, "at": now(), "launch": self.directory.name}
         entries = (
             {"run": str(run.directory.path), "job_id": request.job_id(job_ids, place), **common}

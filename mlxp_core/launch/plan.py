@@ -140,5 +140,4 @@ class Plan:
 
 def run_ranges(runs: Sequence[PlannedRun]) -> str:
     """Return the directories of runs as messages show them: `logs/5-16, logs/18`."""
-    shown = {run.directory.path: run.short_path for run in runs}
-    return path_ranges(list(shown), shown.__getitem__)
+    return path_ranges(run.short_path for run in runs)

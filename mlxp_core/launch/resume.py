@@ -16,7 +16,7 @@ from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
 from mlxp_core.launch.submission import find_request, how_to_check
 from mlxp_core.launch.submission_requests import Request
 from mlxp_core.runs.info import RunStatus, read_info
-from mlxp_core.runs.journal import RECORD, import_paths, read_entries
+from mlxp_core.runs.journal import SUBMISSIONS, import_paths, read_entries
 from mlxp_core.runs.reader import RunReader
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
@@ -85,7 +85,7 @@ def scheduler_of(plan: Plan) -> Scheduler:
 def _resume(launch: Launch) -> int:
     """Submit what is missing of one launch; return the number of runs submitted."""
     with launch.lock() as lock, class_errors_reported(type(launch.scheduler)):
-        entries = read_entries(launch.directory.parent / RECORD, "run", "job_id")
+        entries = read_entries(launch.directory.parent / SUBMISSIONS, "run", "job_id")
         recorded = {(entry["run"], entry["job_id"]) for entry in entries}
         for index, request in enumerate(launch.requests):
             job_ids = _job_ids(launch.scheduler, request)

@@ -112,7 +112,9 @@ def _link(link: Path, target: Path) -> None:
         link.symlink_to(target)
 
 
-def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, *, first: bool) -> int:
+def check_array_options(
+    scheduler: Scheduler, options: BatchOptions, runs: int, *, first: bool, concurrent_batches: bool = False
+) -> int:
     """Check the options that shape requests; return the maximum number of jobs in one request.
 
     Args:
@@ -120,6 +122,7 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
         options: Launcher options.
         runs: Number of runs in this batch.
         first: Whether this is the first batch of the sweep; a later one may be smaller.
+        concurrent_batches: Whether the jobs of another batch may run at the same time.
 
     Raises:
         OptionError: An option has a value that cannot work here.
@@ -146,11 +149,6 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
                 "task_id_expression. Remove hydra.launcher.runs_per_job and hydra.launcher.array_parallelism."
             )
         return 1
-    if options.array_parallelism is not None and not scheduler.implements("dependency_arguments"):
-        raise OptionError(
-            f"hydra.launcher.array_parallelism is not available on {scheduler.title}: {class_name(type(scheduler))} "
-            "does not implement dependency_arguments, by which one request waits for another. Remove the option."
-        )
     limit = None
     if not options.dry_run and runs > options.runs_per_job:
         limit = scheduler.ask_max_array_size()
@@ -160,4 +158,15 @@ def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, 
             f"hydra.launcher.max_array_size must be at most {limit}, the limit of {scheduler.title} here; got {asked}. "
             "Without the option the limit is used."
         )
-    return max(1, min(size for size in (limit, asked, max(runs, 1)) if size is not None))
+    size = max(1, min(size for size in (limit, asked, max(runs, 1)) if size is not None))
+    # Within one request, its directives limit the number of concurrent tasks
+    has_several_requests = concurrent_batches or runs > size * options.runs_per_job
+    is_limited = options.array_parallelism is not None
+    if is_limited and has_several_requests and not scheduler.implements("dependency_arguments"):
+        raise OptionError(
+            f"hydra.launcher.array_parallelism cannot limit several requests on {scheduler.title}: "
+            f"{class_name(type(scheduler))} does not implement dependency_arguments, by which one request waits for "
+            "another. Remove the option, or submit the sweep as one request (hydra.launcher.max_array_size, "
+            "hydra.sweeper.max_batch_size)."
+        )
+    return size

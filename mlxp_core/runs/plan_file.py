@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxp_core.errors import LaunchRecordError
-from mlxp_core.files import write_whole
+from mlxp_core.files import read_regular, write_whole
 
 _FORMAT = 1
 
@@ -47,7 +47,7 @@ class PlanFile:
     at: str | None
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all.
+        """Write the file, whole or not at all, also in a power cut.
 
         Raises:
             RunDirectoryError: The file cannot be written.
@@ -68,7 +68,7 @@ class PlanFile:
         # One line for each run, so that people can read the file
         lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in self.runs)
         head = json.dumps(plain, ensure_ascii=False, indent=1).removesuffix("\n}")
-        write_whole(path, f'{head},\n "runs": [\n{lines}\n]}}\n')
+        write_whole(path, f'{head},\n "runs": [\n{lines}\n]}}\n', durable=True)
 
     @classmethod
     def read(cls, path: Path) -> PlanFile:
@@ -78,7 +78,7 @@ class PlanFile:
             LaunchRecordError: The file is missing or damaged, or another version of this package wrote it.
         """
         try:
-            plain = json.loads(path.read_bytes())
+            plain = json.loads(read_regular(path))
             if plain["format"] != _FORMAT:
                 raise LaunchRecordError(
                     f"{path} was written by another version of hydra-mlxp: resume its launch with that version."

@@ -1,8 +1,9 @@
-"""What a user subclasses: how a job is described to a batch system, in directives and scripts."""
+"""The base class of schedulers, which users subclass: it describes jobs in directives and scripts."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,59 +17,96 @@ from mlxp_core.schedulers.requeue import Requeue, check_requeue
 
 
 class Scheduler(BatchSystem):
-    """A batch system: how a job is described to it, handed over and named.
+    """Base class of the batch systems that can run jobs: SLURMScheduler, OARScheduler and your own classes.
 
-    A subclass sets the first seven attributes and answers `directives`; the rest has a meaning when it is left out.
-    What it is asked is called by us, and each answer is checked; all that acts is in `BatchSystem`.
+    A subclass sets seven attributes and defines one method, which is enough to submit each run as a job of its own.
+    Each further group below adds one ability. A subclass describes and parses; the base class runs the commands and
+    checks what the subclass returns. Everything that a subclass needs is imported from one place::
 
-    Attributes that each class sets:
-        title: what users call it: PBS.
-        directive_prefix: what a directive's line begins with: `#PBS`.
-        submit_command: the program that takes a script, and its arguments before the script: `("qsub",)`.
-        job_id_pattern: a regular expression with one group, the job id, searched in what that program says. It must
-            match no refusal: begin it with ^, and end it with $.
-        job_id_variable: the environment variable in which a job finds its own id: `PBS_JOBID`.
-        list_command: what a user types to see the jobs: `qstat`.
-        cancel_command: what a user types, before job ids, to end jobs: `qdel`.
+        from mlxp_core.schedulers import (
+            Array, BatchOptions, Job, JobState, OptionError, Requeue, Scheduler, SchedulerUnavailableError
+        )
 
-    Method that each class has:
-        directives(job): the lines of the script's head, without prefix: the job's name, and what `self.options` ask
-            for. The output belongs into the files `job.run.stdout` and `job.run.stderr`.
+    Quoting: directives are plain text for the scheduler; no shell reads them, and the subclass follows the scheduler's
+    own rules. `setup_lines`, `array_setup_lines`, `command_prefix`, `extra_overrides`, `task_id_expression` and
+    `own_job_id` are put into a shell script as they are; the subclass quotes them (`shlex.quote`). Commands
+    (`submit_command`, `dependency_arguments`, `states_command`, ...) are lists of arguments that no shell reads; they
+    need no quotes. Only `list_command` and `cancel_command` are strings, because users see them.
 
-    Attributes that a class may set:
-        inherits_environment: whether a job sees the environment of the submission command (default: True).
-        job_env_prefixes: prefixes of the environment variables that the scheduler sets in a job. They are removed when
-            a job is submitted from inside another one, except those in `preserved_env`.
-        ambiguous_pattern: a regular expression for errors after which the job may have been taken all the same.
-        retryable_pattern: a regular expression for refusals that pass: the same request may be taken later.
-        answer_timeout_s: how long the scheduler may take for an answer, in seconds (default: 60).
-        options_class: what `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
+    Patterns are Python's regular expressions. They are case-sensitive; begin one with `(?i)` to ignore case.
 
-    To take a sweep as one request:
-        task_id_expression: the shell word by which a task of an array knows its number, from 0: `"$PBS_ARRAY_INDEX"`.
-            Without it each run is submitted on its own.
-        array_directives(array): as `directives`, for all tasks.
-        array_setup_lines(array): shell lines that send a task's output to its own files, where directives cannot.
-        parse_job_ids(output, tasks): the ids of all tasks, where the scheduler names only the array.
-        uses_param_file: whether the number comes from a line of the file `Array.params`.
-        dependency_arguments(job_ids): arguments that let one request wait for others, for `array_parallelism`.
+    Required attributes:
+        title: Name that users see, e.g. `PBS`.
+        directive_prefix: Beginning of a directive's line, e.g. `#PBS`.
+        submit_command: Tuple of the submission program and its arguments before the script, e.g. `("qsub",)`.
+        job_id_pattern: Pattern with one group, the job id, searched in each line of what that program prints on
+            stdout. Begin it with `^` and end it with `$`, so that it matches no error message.
+        job_id_variable: Environment variable in which a job finds its own id, without `$`, e.g. `PBS_JOBID`.
+        list_command: Command that shows users their jobs, e.g. `qstat`.
+        cancel_command: Command that cancels the jobs whose ids follow it, e.g. `qdel`. Its exit status must be 0 even
+            if some of them have ended.
 
-    To be waited for, by `hydra.launcher.wait=true` or a sweeper that needs results:
-        states_command(job_ids): the one command that tells the states of these jobs; its exit status is 0 also when
-            some of them have ended.
-        parse_states(output): a `JobState` for each job id in its answer; jobs that it does not name are over.
+    Required method:
+        directives(job): Lines for the head of the script, without prefix: job name, output files `job.run.stdout` and
+            `job.run.stderr`, and the resources that `self.options` asks for.
 
-    To start jobs again that their time limit would end, by `hydra.launcher.max_requeues`:
-        requeue(): how that is asked for from inside the job; the class writes the directives that its signal needs.
+    Optional attributes and methods:
+        setup_lines(job): Shell lines for the beginning of the script, e.g. to redirect the output.
+        inherits_environment: Whether a job sees the environment of the submission command. Default: True. If not, the
+            variables that the user lists in `hydra.job.env_copy` are written into the script.
+        job_env_prefixes: Prefixes of the variables that the scheduler sets inside a job. They are removed from the
+            environment of the submission command, for launches from inside a job.
+        preserved_env: Variables with such a prefix that are kept.
+        retryable_pattern: Pattern for refusals that are temporary: the request is submitted again later.
+        ambiguous_pattern: Pattern for errors after which the scheduler may have accepted the job nevertheless.
+        answer_timeout_s: Longest time to wait for an answer of the scheduler, in seconds. Default: 60.
+        options_class: Options that `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
+        own_job_id: Shell text for the id that a job records in info.yaml. Default: the value of `job_id_variable`. A
+            class with arrays makes it a property that names the task, in the form of the ids from `parse_job_ids`.
 
-    To go on by itself when an answer is lost:
-        find(script, tasks): the ids of the jobs that run a script; none, or one for each task.
+    To submit a sweep as one request:
+        task_id_expression: Shell word for the number of a task inside its job, counted from 0:
+            `'"$PBS_ARRAY_INDEX"'`, or `'"$((SGE_TASK_ID - 1))"'` where the scheduler counts from 1. Without it each
+            run is submitted on its own.
+        array_directives(array): As `directives`, for all tasks; `array.tasks` is their number.
+        array_setup_lines(array): Shell lines that send the output of a task to its own files, if directives cannot.
+            In them `"$here"` is the directory of the request, and `"$task"` the directory in which the output of the
+            task is expected: `'exec >> "$task"/log.stdout 2>> "$task"/log.stderr'`. `"$task"` is a link to the run
+            directory. With `runs_per_job` it is a directory of such links, and the script itself redirects the output
+            of each run.
+        parse_job_ids(output, tasks): Ids of all tasks, in order, if the scheduler prints only the id of the array.
+        uses_param_file: Whether the number of a task is passed by the file `array.params`, which holds one number per
+            line, as an argument of the script; `task_id_expression` is then `'"$1"'`. Default: False.
+        dependency_arguments(job_ids): Arguments of `submit_command` that make a job wait until others have ended.
+            `hydra.launcher.array_parallelism` requires it for sweeps that are several requests. The limit within a
+            request is a directive of the class, from `array.parallel_tasks` (e.g. `-tc` of Grid Engine).
+        ask_max_array_size(): Largest number of tasks of an array. Default: None, no limit.
 
-    Further methods, each described below: check, check_script, setup_lines, command_prefix, extra_overrides,
-    script_argument, submission_environment, ask_max_array_size.
+    To query the states of jobs:
+        states_command(job_ids): The one command that prints the states of these jobs. Its exit status must be 0 even
+            if some of them have ended. It is needed to wait for runs (`hydra.launcher.wait`, sweepers that need
+            results), and by `mlxp ls`, `watch`, `cancel` and `resubmit`, which otherwise know only what the runs
+            recorded themselves.
+        parse_states(output): Dict of a `JobState` for each job in its output, by the id under which the job was
+            submitted. Jobs that are missing have ended. Names of states are those of SLURM. Final: COMPLETED, FAILED,
+            CANCELLED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, BOOT_FAIL, DEADLINE, PREEMPTED, REVOKED. Not started:
+            PENDING, CONFIGURING, REQUEUED, REQUEUE_HOLD. Started: RUNNING, COMPLETING, SUSPENDED. The class translates
+            the scheduler's own names.
+        cancel_arguments(job_ids): The jobs as `cancel_command` expects them. Default: their ids.
+
+    To find jobs after a lost answer:
+        find(script, tasks): Ids of the jobs that run `script`; none, or one for each task. `script` is the path that
+            was submitted: absolute, and different for each request. For an array it is the script of the whole array.
+            `tasks` is None for a single job.
+
+    To requeue jobs at their time limit:
+        requeue(): How a job asks, from inside, to be started again, for `hydra.launcher.max_requeues`.
+
+    Methods that are rarely needed: check, check_script, command_prefix, extra_overrides, script_argument,
+    submission_environment.
     """
 
-    # As users import it, and as messages show it
+    # Where users import it from, and how messages show it
     __module__ = "mlxp_core.schedulers"
 
     options_class: ClassVar[type[BatchOptions]] = BatchOptions
@@ -85,91 +123,115 @@ class Scheduler(BatchSystem):
 
     @abstractmethod
     def directives(self, job: Job) -> list[str]:
-        """The directives of a job, without prefix: name, output files, and the resources that the options ask for."""
+        """Return the directives of a job, without prefix: name, output files and resources.
+
+        Args:
+            job: Run to submit. `job.name` is the user's name for the job; if it is None, use `job.default_name`.
+
+        Returns:
+            One string per line of the script's head, without line breaks. Nothing quotes them.
+        """
 
     def check(self, job: Job) -> None:
-        """Refuse, before anything is written, a job that this scheduler cannot take.
+        """Refuse a job that this scheduler cannot run, before anything is written.
+
+        A subclass that extends it calls `super().check(job)` first.
 
         Raises:
-            OptionError: with what to change.
+            OptionError: The job cannot be submitted; the message says what to change.
         """
         self.check_script(job.run.script)
         for directive in self.all_directives(job):
             if "\n" in directive:
-                raise OptionError(f"A directive cannot hold a line break: {directive!r}. Remove it from the option.")
+                raise OptionError(
+                    f"A directive must not contain a line break, got {directive!r}. Remove it from the option."
+                )
             if directive.startswith("#"):
                 raise OptionError(
-                    f"hydra.launcher.option_cmd takes directives without {self.directive_prefix}: write "
+                    f"hydra.launcher.option_cmd must contain directives without {self.directive_prefix}: write "
                     f"{directive.removeprefix(self.directive_prefix).strip()!r}."
                 )
 
     def check_script(self, script: Path) -> None:
-        """Refuse a script that cannot be submitted from its place.
+        """Refuse a script that cannot be submitted from its path.
 
         Raises:
-            OptionError: with what to change.
+            OptionError: The path cannot be used; the message says what to change.
         """
         if "\n" in str(script):
             raise OptionError(
-                f"{self.title} cannot take a script with a line break in its path: {str(script)!r}. Choose another "
-                "run directory (hydra.sweep.dir and hydra.sweep.subdir)."
+                f"{self.title} rejects a script with a line break in its path: {str(script)!r}. Choose another run "
+                "directory (hydra.sweep.dir and hydra.sweep.subdir)."
             )
 
     def setup_lines(self, job: Job) -> list[str]:
-        """Shell lines that this scheduler needs first in the script."""
+        """Return shell lines for the beginning of a job's script; quote paths with `shlex.quote`."""
         return []
 
     def command_prefix(self) -> list[str]:
-        """Shell words before the command, for a scheduler that starts a job's tasks by a program of its own."""
+        """Return shell words before the application's command, e.g. `srun`, to start several tasks."""
         return []
 
     def extra_overrides(self) -> list[str]:
-        """Shell words behind the command's overrides."""
+        """Return shell words after the overrides of the application's command."""
         return []
 
     def requeue(self) -> Requeue | None:
-        """How a job asks to be started again; None for a scheduler that cannot do that.
+        """Return how a job asks to be started again; None if the scheduler cannot do that.
 
-        One that can also writes, where `max_requeues` is set, the directives by which its jobs may start again and are
-        sent `requeue_signal` so many seconds (`requeue_signal_s`) before their time is over.
+        A class that returns a `Requeue` also writes directives if `self.options.max_requeues` is set: they allow the
+        scheduler to requeue the job, and make it send the signal `requeue_signal` to the script's shell
+        `requeue_signal_s` seconds before the time limit. `Requeue.job` and `Requeue.command` are put between double
+        quotes in the script.
         """
         return None
 
     @property
-    def _attempt(self) -> str:
-        """What the scripts of jobs that may start again say of it."""
+    def _requeue_options(self) -> str:
+        """The options of the requeue wrapper in the scripts of jobs that can be requeued; else empty."""
         requeue = self.requeue() if self.options.max_requeues else None
         return requeue.words(self.options) if requeue else ""
 
     @property
     def own_job_id(self) -> str:
-        """What a shell in a job makes the job's id, and `by-hand` outside one."""
+        """Return shell text that is the job's id inside a job, and `by-hand` outside one.
+
+        It is put between double quotes.
+        """
         return f"${{{self.job_id_variable}:-by-hand}}"
 
     def all_directives(self, job: Job) -> list[str]:
-        """The directives of a job and, last, those of the user's `option_cmd`, without prefix."""
+        """Return the directives of a job and, last, the user's `option_cmd`, without prefix."""
         return [*self._own("directives", self.directives(job)), *lines_of("option_cmd", self.options.option_cmd)]
 
     def _own(self, method: str, directives: list[str]) -> list[str]:
-        """The directives that a method of this class gave, if they can be such."""
+        """Check and return the directives that a method of this class returned."""
         is_list = isinstance(directives, list) and all(isinstance(line, str) for line in directives)
         if not is_list or any(line.startswith("#") for line in directives):
             raise OptionError(
-                f"{class_name(type(self))}.{method} must give a list of directives without {self.directive_prefix}, "
-                f"not {directives!r}."
+                f"{class_name(type(self))}.{method} must return a list of directives without {self.directive_prefix}, "
+                f"got {directives!r}."
             )
         return directives
 
     def array_directives(self, array: Array) -> list[str]:
-        """The directives of an array, without prefix; asked of schedulers that have an `task_id_expression`."""
-        raise NotImplementedError(f"{type(self).__name__} has an task_id_expression, but no array_directives")
+        """Return the directives of an array, without prefix; required with `task_id_expression`.
+
+        Args:
+            array: Runs of one request. `array.tasks` is the number of jobs, `array.parallel_tasks` the number that may
+                run at the same time, or None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a task_id_expression, but no array_directives")
 
     def array_setup_lines(self, array: Array) -> list[str]:
-        """Shell lines that this scheduler needs first in the script of an array."""
+        """Return shell lines for the beginning of an array's script.
+
+        `"$here"` is the directory of the request, `"$task"` the directory of the task.
+        """
         return []
 
     def script(self, job: Job) -> str:
-        """The text of a job's script."""
+        """Return the text of a job's script."""
         return job_script(
             job,
             self.options,
@@ -177,13 +239,19 @@ class Scheduler(BatchSystem):
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
-            attempt=self._attempt,
+            requeue_options=self._requeue_options,
             more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
         )
 
     def array_script(self, array: Array) -> str:
-        """The text of the script of an array."""
+        """Return the text of an array's script."""
         own = self._own("array_directives", self.array_directives(array))
+        limit = array.parallel_tasks
+        if limit and limit < array.tasks and own == self.array_directives(replace(array, array_parallelism=None)):
+            raise OptionError(
+                f"{class_name(type(self))}.array_directives ignores array.parallel_tasks, so "
+                "hydra.launcher.array_parallelism has no effect. Correct the class, or remove the option."
+            )
         own = [*own, *lines_of("option_cmd", self.options.option_cmd)]
         return array_script(
             array,
@@ -191,10 +259,10 @@ class Scheduler(BatchSystem):
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.task_id_expression,
             setup=self.array_setup_lines(array),
-            attempt=self._attempt,
+            requeue_options=self._requeue_options,
         )
 
 
 def last_bytes(text: str, limit: int) -> str:
-    """The end of a text that is not longer than `limit` bytes; schedulers count bytes."""
+    """Return the end of a text, cut to `limit` bytes, which is what schedulers count."""
     return text.encode()[-limit:].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""What a batch system's own programs are asked to do and to say: take a script, find jobs, tell their states."""
+"""Calls of a batch system's own commands: submit a script, find jobs, query their states, cancel them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlxp_core.schedulers.job_state import JobState
 
 
 class BatchSystem(ABC):
-    """The half of a `Scheduler` that talks with it; the attributes are described there."""
+    """The part of a `Scheduler` that runs commands and reads their output; see `Scheduler` for the attributes."""
 
     title: ClassVar[str]
     submit_command: ClassVar[tuple[str, ...]]
@@ -39,36 +39,39 @@ class BatchSystem(ABC):
     preserved_env: ClassVar[tuple[str, ...]] = ()
     ambiguous_pattern: ClassVar[str] = r"(?!)"
     retryable_pattern: ClassVar[str] = r"(?!)"
-    # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
+    # In seconds; SLURM's commands give up after about 10 s, OAR's wait for its database without a limit
     answer_timeout_s: ClassVar[float] = 60
 
     @classmethod
     def implements(cls, *methods: str) -> bool:
-        """Whether this class answers one of these optional questions itself."""
+        """Return whether this class defines one of these optional methods itself."""
         return any(getattr(cls, method) is not getattr(BatchSystem, method) for method in methods)
 
     def check_installed(self) -> None:
-        """Make sure that jobs can be submitted from this machine.
+        """Check that jobs can be submitted from this machine.
 
         Raises:
-            CommandNotFoundError: they cannot.
+            CommandNotFoundError: The submission program is not installed here.
         """
         if shutil.which(self.submit_command[0]) is None:
             raise CommandNotFoundError(
-                f"The command '{self.submit_command[0]}' is not on this machine, so nothing can be submitted to "
+                f"The command '{self.submit_command[0]}' is not on this machine, so no job can be submitted to "
                 f"{self.title}: log in to a machine of the cluster, or use hydra/launcher=local."
             )
 
     def script_argument(self, script: Path) -> str:
-        """The script as the submission command wants it named."""
+        """Return the script as `submit_command` expects it, by default its path."""
         return str(script)
 
     def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Arguments of the submission command that let a job wait until others are over."""
-        raise NotImplementedError(f"{type(self).__name__} cannot let a job wait for others")
+        """Return arguments of `submit_command` that make a job wait until other jobs have ended, however they ended."""
+        raise NotImplementedError(f"{type(self).__name__} has no method dependency_arguments")
 
     def submission_environment(self) -> dict[str, str]:
-        """The environment of the submission command: this process's, without what belongs to a job around it."""
+        """Return the environment of the submission command.
+
+        By default it is the environment of this process without the variables of a job around it (`job_env_prefixes`).
+        """
         return {
             name: value
             for name, value in os.environ.items()
@@ -76,25 +79,27 @@ class BatchSystem(ABC):
         }
 
     def parse_job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """The job ids in the output of the submission command, in the order of the tasks; none where it names none.
+        """Return the job ids in the output of `submit_command`, in the order of the tasks; none if there are none.
+
+        By default these are all matches of `job_id_pattern`, one id per task.
 
         Args:
-            output: what the command printed.
-            tasks: how many tasks the array has; None for a single job.
+            output: What the command printed on stdout.
+            tasks: Number of tasks of the array; None for a single job.
         """
         found = [job_id for job_id in re.findall(self.job_id_pattern, output, re.MULTILINE) if job_id]
         return found[:1] if tasks is None else found
 
     def job_ids(self, output: str, tasks: int | None) -> list[str]:
-        """What `parse_job_ids` finds.
+        """Return the checked result of `parse_job_ids`.
 
         Raises:
-            OptionError: the class finds something else, or fails.
+            OptionError: The class returns something else, or fails.
         """
         with class_errors_reported(type(self)):
             found = self.parse_job_ids(output, tasks)
         if not isinstance(found, list) or not all(isinstance(job_id, str) and job_id for job_id in found):
-            raise OptionError(f"{class_name(type(self))}.parse_job_ids must give a list of job ids, not {found!r}.")
+            raise OptionError(f"{class_name(type(self))}.parse_job_ids must return a list of job ids, got {found!r}.")
         return found
 
     def submit(
@@ -107,22 +112,22 @@ class BatchSystem(ABC):
         after: Sequence[str] = (),
         still_waiting: Callable[[float], None] = lambda seconds: None,
     ) -> tuple[list[str], Answer]:
-        """Hand a script over; return the job ids, one for each task, and the scheduler's whole answer.
+        """Submit a script; return the job ids, one per task, and the scheduler's whole answer.
 
         Args:
-            script: the file.
-            tasks: how many tasks its array has; None for a single job.
-            answer: the file to which the command writes its answer, so that it outlives this process.
-            keep_open: file descriptors that the command holds open until it has answered.
-            after: ids of jobs that must be over before.
-            still_waiting: called with the seconds that have passed, again and again until the command has answered; it
-                gives up by raising CommandTimeoutError.
+            script: Path of the script.
+            tasks: Number of tasks of its array; None for a single job.
+            answer: File to which the command writes its answer, so that the answer outlives this process.
+            keep_open: File descriptors that the command holds open until it has answered.
+            after: Ids of jobs that must have ended first.
+            still_waiting: Function that is called with the elapsed seconds, repeatedly until the command has answered.
+                It raises CommandTimeoutError to stop waiting.
 
         Raises:
-            SubmissionDeferredError: the scheduler cannot take it now.
-            SubmissionError: it refused; its own words are in the message.
-            AnswerUnreadableError: it took it, as far as one sees, and this class finds no job ids in its answer.
-            SubmissionUnknownError: it did not answer, and may have taken it, or take it later.
+            SubmissionDeferredError: The scheduler cannot accept it now.
+            SubmissionError: The scheduler refused it; the message quotes its answer.
+            AnswerUnreadableError: It was probably accepted, but this class finds no job ids in the answer.
+            SubmissionUnknownError: There was no answer; the scheduler may have accepted it, or may do so later.
         """
         with class_errors_reported(type(self)):
             argv = [
@@ -132,93 +137,98 @@ class BatchSystem(ABC):
             ]
             environment = self.submission_environment()
         if not all(isinstance(word, str) for word in argv):
-            raise OptionError(f"{class_name(type(self))} must give the words of a command as texts, not {argv!r}.")
+            raise OptionError(f"{class_name(type(self))} must return the words of a command as strings, got {argv!r}.")
         try:
-            said = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
+            reply = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
         except CommandTimeoutError as error:
             raise self._unknown(str(error)) from None
         try:
-            job_ids = self.job_ids(said.stdout, tasks)
+            job_ids = self.job_ids(reply.stdout, tasks)
         except OptionError as error:
-            raise self._unreadable(str(error), said) from error
+            raise self._unreadable(str(error), reply) from error
         if len(job_ids) == (tasks or 1):
-            return job_ids, said
-        if said.exit_status < 0 or re.search(self.ambiguous_pattern, said.text):
-            raise self._unknown(said.text or f"'{self.submit_command[0]}' was killed.")
-        if job_ids or said.exit_status == 0:
-            found = f"finds {len(job_ids)} of {tasks or 1} job ids by its job_id_pattern {self.job_id_pattern!r}"
-            raise self._unreadable(f"The scheduler's class {class_name(type(self))} {found}.", said)
-        kind = SubmissionDeferredError if re.search(self.retryable_pattern, said.text) else SubmissionError
+            return job_ids, reply
+        if reply.exit_status < 0 or re.search(self.ambiguous_pattern, reply.text):
+            raise self._unknown(reply.text or f"'{self.submit_command[0]}' was killed.")
+        if job_ids or reply.exit_status == 0:
+            found = f"finds {len(job_ids)} of {tasks or 1} job ids with its job_id_pattern {self.job_id_pattern!r}"
+            raise self._unreadable(f"The scheduler class {class_name(type(self))} {found}.", reply)
+        kind = SubmissionDeferredError if re.search(self.retryable_pattern, reply.text) else SubmissionError
         raise kind(
-            f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
-            f"{said.text}"
+            f"{self.title} refused the request ('{shlex.join(self.submit_command)}' ended with exit status "
+            f"{reply.exit_status}):\n{reply.text}"
         )
 
     def _unknown(self, reason: str) -> SubmissionUnknownError:
-        return SubmissionUnknownError(f"{reason}\n{self.title} may have taken the request all the same.")
+        return SubmissionUnknownError(f"{reason}\n{self.title} may have accepted the request.")
 
-    def _unreadable(self, reason: str, said: Answer) -> AnswerUnreadableError:
+    def _unreadable(self, reason: str, reply: Answer) -> AnswerUnreadableError:
         return AnswerUnreadableError(
-            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {said.exit_status} and said:\n"
-            f"{said.text or '(nothing)'}\n"
-            f"{self.title} may well have taken the request, so it is not made again. Correct the class "
-            f"({file_of(type(self))}), and go on."
+            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {reply.exit_status} and printed:\n"
+            f"{reply.text or '(nothing)'}\n"
+            f"{self.title} has probably accepted the request, so it is not repeated. Correct the class "
+            f"({file_of(type(self))})."
         )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
-        """The ids of the jobs that run a script, in the order of the tasks; none when the scheduler has none.
+        """Return the ids of the jobs that run a script, in the order of the tasks; an empty list if there are none.
+
+        Args:
+            script: Path that was submitted: absolute, and different for each request. For an array it is the script of
+                the whole array.
+            tasks: Number of tasks; None for a single job.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not say.
+            SchedulerUnavailableError: The scheduler did not answer, so it is not known whether it has the jobs.
         """
-        raise SchedulerUnavailableError(f"{self.title} cannot be asked which jobs run {script}.")
+        raise SchedulerUnavailableError(f"{self.title} cannot be queried for the jobs that run {script}.")
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        """The one command that asks for the states of jobs; empty for a scheduler that is never asked."""
+        """Return the one command that prints the states of jobs; empty if the scheduler cannot be queried."""
         return []
 
     def parse_states(self, output: str) -> dict[str, JobState]:
-        """The state of each job in the answer to `states_command`, by the id under which it was submitted."""
+        """Return the state of each job in the output of `states_command`, by the id under which it was submitted."""
         raise NotImplementedError(f"{type(self).__name__} has a states_command, but no parse_states")
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """The states of jobs, by one query; jobs that the scheduler does not know (any more) are left out.
+        """Return the states of jobs, by one query; jobs that the scheduler does not know are left out.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not say.
+            SchedulerUnavailableError: The scheduler did not answer.
         """
         states = self.parse_states(self._ask(self.states_command(job_ids)))
         if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
             name = f"{class_name(type(self))}.parse_states"
-            raise OptionError(f"{name} must give a dict of a JobState for each job id, not {states!r}.")
+            raise OptionError(f"{name} must return a dict from job ids to JobState, got {states!r}.")
         return states
 
     def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Jobs as `cancel_command` wants them named."""
+        """Return the jobs as `cancel_command` expects them, by default their ids."""
         return list(job_ids)
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Ask for the end of jobs, by one request; of those that are over already nothing changes.
+        """Cancel jobs by one request; jobs that have ended are not affected.
 
         Raises:
-            SchedulerUnavailableError: the scheduler does not answer, or refuses.
+            SchedulerUnavailableError: The scheduler did not answer, or refused.
         """
         with class_errors_reported(type(self)):
             argv = [*shlex.split(self.cancel_command), *self.cancel_arguments(job_ids)]
         self._ask(argv)
 
     def ask_max_array_size(self) -> int | None:
-        """How many tasks an array may have at the most; None where there is no limit."""
+        """Return the largest number of tasks that one array may have; None for no limit."""
         return None
 
     def _ask(self, argv: Sequence[str], silence_pattern: str = r"(?!)") -> str:
-        """What a command prints; nothing when its error is one that means "none"."""
+        """Return what a command prints; nothing if its error matches `silence_pattern`."""
         try:
             answer = run_command(argv, timeout_s=self.answer_timeout_s)
         except CommandError as error:
             raise SchedulerUnavailableError(str(error)) from None
         if answer.exit_status != 0 and not re.search(silence_pattern, answer.text):
             raise SchedulerUnavailableError(
-                f"{self.title} does not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
+                f"{self.title} did not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
             )
         return answer.stdout if answer.exit_status == 0 else ""

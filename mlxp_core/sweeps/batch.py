@@ -70,7 +70,14 @@ class BatchSweep:
         """Plan, write and submit the runs of one batch; a dry run only writes them."""
         context, scheduler, options = self.context, self.scheduler, self.context.options
         is_first = not context.directory.launches
-        size = check_array_options(scheduler, options, len(job_overrides), first=is_first)
+        is_followed = context.config.hydra.sweeper.get("max_batch_size") == len(job_overrides)
+        size = check_array_options(
+            scheduler,
+            options,
+            len(job_overrides),
+            first=is_first,
+            concurrent_batches=not self.waits and (is_followed or not is_first),
+        )
         with ExitStack() as undo:
             directory = context.directory.make_launch_directory()
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
@@ -98,7 +105,7 @@ class BatchSweep:
                     console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
                 else:
                     console.say(f"Submitting {console.count(plan.runs, 'run')} to {scheduler.title}:")
-                dependencies = self._submitted if options.array_parallelism else ()
+                dependencies = self._submitted if options.array_parallelism and not self.waits else ()
                 launch.submit(lock, dependencies=dependencies, verbatim=verbatim)
         self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
         return launch

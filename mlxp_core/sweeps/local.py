@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, closing
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -70,12 +68,10 @@ class LocalSweep:
     def _start(self, runs: Sequence[PlannedRun], files: RunFiles) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
-        sweep_dir = self.context.directory.path
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=sweep_dir))
+        ended = self.scheduler.run([run.directory for run in runs])
         try:
-            with console.progress(title, len(runs)) as progress:
-                for index, exit_status in self.scheduler.run([run.directory for run in runs], folder):
+            with closing(ended), console.progress(title, len(runs)) as progress:
+                for index, exit_status in ended:
                     run = runs[index]
                     results[index] = read_result(run.directory, exit_status, run.overrides)
                     progress.ended(f"{run.short_path}  {' '.join(run.overrides)}", succeeded=exit_status == 0)

@@ -123,7 +123,7 @@ def set_up_sweep(
 
 def resolved_version(hydra_context: HydraContext) -> ResolvedVersion | None:
     """Return the version that mlxp_versioning decided on; None without that callback."""
-    found = (getattr(callback, "settled", None) for callback in hydra_context.callbacks.callbacks)
+    found = (getattr(callback, "resolved_version", None) for callback in hydra_context.callbacks.callbacks)
     return next((one for one in found if isinstance(one, ResolvedVersion)), None)
 
 

@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from typing import Any
 
-import yaml
 from hydra.core.utils import JobReturn, JobStatus
 
 from mlxp_core import console
-from mlxp_core.errors import LaunchInterruptedError, SchedulerUnavailableError
+from mlxp_core.errors import LaunchInterruptedError, RunRecordError, SchedulerUnavailableError
 from mlxp_core.jobs.job_return import failed_result, read_result
 from mlxp_core.launch.launch import Launch
 from mlxp_core.launch.plan import PlannedRun
@@ -107,9 +106,9 @@ class _PendingRun:
         resolved = status_from_job(
             self._info, state, answered=states is not None, title=self._title, shares_job=self._shares_job
         )
-        if resolved.basis is Basis.RECORD and resolved.is_over and (completed(self._info) or states is not None):
+        if resolved.basis is Basis.RECORD and resolved.is_finished and (completed(self._info) or states is not None):
             return read_result(self.plan.directory, self._info.get("exit_status", 0), self.plan.overrides)
-        if states is None or not resolved.is_over:
+        if states is None or not resolved.is_finished:
             self._finished_since = None
             return None
         if resolved.basis is Basis.SCHEDULER:
@@ -133,7 +132,7 @@ class _PendingRun:
             if seen != self._seen:
                 self._info = read_info(self.plan.directory.info)
                 self._seen = seen
-        except (OSError, yaml.YAMLError):  # removed, or incomplete as seen from this machine: read again next time
+        except (OSError, RunRecordError):  # removed, or incomplete as seen from this machine: read again next time
             pass
 
     def _failed(self, reason: str) -> JobReturn:

@@ -1,8 +1,9 @@
-"""The program around the application in a job that may start again, as a program of its own."""
+"""The program around the application in jobs that can be requeued."""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -26,14 +27,14 @@ LATE = "while :; do sleep 0.1; done"
 
 
 class Run:
-    """A run whose application is a shell line, and whose job starts again by `touch JOB`."""
+    """A run whose application is a shell line, and whose job is requeued by `touch JOB`."""
 
     def __init__(self, directory: Path, line: str, *options: str, **kwargs: Any) -> None:
         self.directory = directory
         self.record = {"status": "RUNNING", "attempts": 1, "start_time": now()}
         self.info.write_text(yaml.dump(self.record))
         options = ("--command", "touch", "--job", "7", *options)
-        words = ["--signal", "USR2", "--seconds", "1", "--requeues", "1", *options]
+        words = ["--signal", "USR2", "--grace-s", "1", "--max-requeues", "1", *options]
         place = ["--directory", str(directory), "--info", str(self.info), "--start", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place, "--", "sh", "-c", line],
@@ -49,7 +50,7 @@ class Run:
     def info(self) -> Path:
         return self.directory / "info.yaml"
 
-    def tell(self, number: signal.Signals = signal.SIGUSR2, *, all_programs: bool = False) -> None:
+    def notify(self, number: signal.Signals = signal.SIGUSR2, *, all_programs: bool = False) -> None:
         end = time.monotonic() + 120
         while not (self.directory / "ready").exists():
             assert time.monotonic() < end
@@ -66,7 +67,7 @@ class Run:
         return record
 
     @property
-    def is_asked_for(self) -> bool:
+    def is_requeued(self) -> bool:
         return (self.directory / "7").exists()
 
 
@@ -79,55 +80,109 @@ class Run:
         ("yes | head -n 1", 0, "y\n", "COMPLETE"),  # without an error of `yes`, which a signal ends
     ],
 )
-def test_as_without(tmp_path: Path, line: str, status: int, output: str, record: str) -> None:
-    """Exit status, standard input, directory and signals are those of the application alone."""
+def test_the_wrapper_is_invisible(tmp_path: Path, line: str, status: int, output: str, record: str) -> None:
+    """Exit status, standard input, directory and signals are the application's."""
     assert Run(tmp_path, line).end("given\n") == (status, output.format(tmp_path), record)
 
 
+def test_a_full_disk(tmp_path: Path) -> None:
+    """The job has the application's exit status, though the record cannot be written."""
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    status, output, record = Run(tmp_path, "exit 0", preexec_fn=fill).end()
+    assert (status, record) == (0, "RUNNING")
+    assert output.startswith("mlxp: The end of the run cannot be recorded. Cannot write /")
+    assert "Traceback" not in output
+
+
+SIGNAL_DURING_A_START = """
+import os, signal, sys, time
+from pathlib import Path
+from mlxp_core.jobs import child_programs
+
+def start(argv, log):
+    pid = start_program(argv, log)
+    if argv[-1] == "second":  # the signal comes when it runs, but is not yet known to run
+        while not Path("ready").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(0.5)
+    return pid
+
+start_program, child_programs.start_program = child_programs.start_program, start
+saves = '''
+import signal, time
+signal.signal(signal.SIGUSR2, lambda *_: open("notified", "a").write("notified "))
+open("ready", "w")
+time.sleep(3)
+'''
+programs = [
+    child_programs.ChildProgram([sys.executable, "-c", code, name], Path("info.yaml"))
+    for code, name in ((saves, "first"), ("import time; time.sleep(60)", "second"))
+]
+child_programs.ChildPrograms(
+    programs, 2, signal_name="USR2", grace_s=30, final_signal=signal.SIGTERM, kill_grace_s=5).run()
+print([program.exit_status for program in programs])
+"""
+
+
+def test_a_signal_while_a_program_starts(tmp_path: Path) -> None:
+    """A program that already runs gets it once: a second signal could end it while it saves its work."""
+    argv = [sys.executable, "-c", SIGNAL_DURING_A_START]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert done.stdout == "[0, 140]\n", done.stderr
+    assert (tmp_path / "notified").read_text() == "notified "
+
+
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
-    # Ready when Python has begun to heed signals
+    # Ready when Python handles signals
     run = Run(tmp_path, f"""exec {sys.executable} -c 'import time; open("ready", "w"); time.sleep(60)'""")
-    run.tell(signal.SIGINT, all_programs=True)
+    run.notify(signal.SIGINT, all_programs=True)
     status, output, record = run.end()
     assert (status, record) == (130, "FAILED")
     assert "KeyboardInterrupt" in output or not output
 
 
-def test_told(tmp_path: Path) -> None:
-    """Also again and again, as OAR does."""
-    run = Run(tmp_path, "trap 'echo told' USR2; " + READY + LATE)
+def test_notified(tmp_path: Path) -> None:
+    """The signal is passed on once, even if it is repeated, as OAR does."""
+    run = Run(tmp_path, "trap 'echo notified' USR2; " + READY + LATE)
     end = time.monotonic() + 120
     while run.process.poll() is None:
         assert time.monotonic() < end
-        run.tell()
+        run.notify()
         time.sleep(0.3)
     status, output, record = run.end()
-    assert (status, record) == (143, "STARTING")  # it went on, and was ended
-    assert output.count("told\n") == 1
-    assert "starts again (1 of 1)" in output
-    assert run.is_asked_for
+    assert (status, record) == (143, "STARTING")  # it continued, and was terminated
+    assert output.count("notified\n") == 1
+    assert "is requeued (1 of 1)" in output
+    assert run.is_requeued
     assert run.read()["requeues"] == {"7": 1}
 
 
-def test_cancelled_after_it_was_told(tmp_path: Path) -> None:
-    run = Run(tmp_path, "trap : USR2; " + READY + LATE, "--seconds", "20")
-    run.tell()
-    run.tell(signal.SIGTERM, all_programs=True)
+def test_cancelled_after_the_signal(tmp_path: Path) -> None:
+    run = Run(tmp_path, "trap : USR2; " + READY + LATE, "--grace-s", "20")
+    run.notify()
+    run.notify(signal.SIGTERM, all_programs=True)
     assert run.end() == (143, "", "FAILED")
-    assert not run.is_asked_for
+    assert not run.is_requeued
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--command", "false"), "because 'false 7' failed"),
-        (("--job", "by-hand"), "because it was started by hand"),
-        (("--requeues", "0"), "because of hydra.launcher.max_requeues=0; submit script.sh again"),
+        (("--command", "false"), "its job is not requeued: 'false 7' failed"),
+        (("--job", "by-hand"), "its job is not requeued: it was started by hand"),
+        (
+            ("--max-requeues", "0"),
+            "its job is not requeued: hydra.launcher.max_requeues=0 is reached; submit script.sh again",
+        ),
     ],
 )
-def test_it_does_not_start_again(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+def test_it_is_not_requeued(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     run = Run(tmp_path, READY + LATE, *options)
-    run.tell()
+    run.notify()
     status, output, record = run.end()
     assert (status, record) == (140, "FAILED")
     assert message in output
@@ -136,14 +191,14 @@ def test_it_does_not_start_again(tmp_path: Path, options: tuple[str, ...], messa
 
 
 def test_runs_that_share_a_job(tmp_path: Path) -> None:
-    """One that fails stops no other, one that completed is left out; and when they are told, no other starts."""
+    """A failed run does not stop the others, a completed one is skipped, and none starts after the signal."""
     lines = ["exit 3", "touch never", "echo out; kill -USR2 $PPID; sleep 5", "touch never"]
     for place, line in enumerate(lines):
         (tmp_path / str(place)).mkdir()
         (tmp_path / str(place) / "script.sh").write_text(line)
         status = "COMPLETE" if place == 1 else "RUNNING"
         (tmp_path / str(place) / "info.yaml").write_text(yaml.dump({"status": status, "start_time": now()}))
-    words = ["--signal", "USR2", "--seconds", "9", "--requeues", "1", "--job", "7", "--command", "touch"]
+    words = ["--signal", "USR2", "--grace-s", "9", "--max-requeues", "1", "--job", "7", "--command", "touch"]
     place_words = ["--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "1"]
     argv = [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place_words]
     assert subprocess.run(argv, cwd=tmp_path).returncode == 1
@@ -152,12 +207,12 @@ def test_runs_that_share_a_job(tmp_path: Path) -> None:
     assert [record.get("requeues") for record in records] == [None, None, {"7": 1}, {"7": 1}]
     assert (tmp_path / "2" / "log.stdout").read_text() == "out\n"
     for place in (2, 3):
-        assert "starts again (1 of 1)" in (tmp_path / str(place) / "log.stderr").read_text()
+        assert "is requeued (1 of 1)" in (tmp_path / str(place) / "log.stderr").read_text()
     assert (tmp_path / "7").exists()
     assert not (tmp_path / "never").exists()
 
 
-def test_who_cannot() -> None:
+def test_schedulers_that_cannot_requeue() -> None:
     class Other(Scheduler):
         title = "Other"
 
@@ -165,19 +220,22 @@ def test_who_cannot() -> None:
             return []
 
     assert Other(BatchOptions()).options.max_requeues == 0
-    with pytest.raises(OptionError, match=r"Other cannot start a job again here: remove hydra\.launcher\.max_requeues"):
+    with pytest.raises(OptionError, match=r"Other cannot requeue jobs here: remove hydra\.launcher\.max_requeues"):
         Other(BatchOptions(max_requeues=1))
-    with pytest.raises(OptionError, match=r"leave a job 60 s .* OAR needs more than 60 s: raise"):
+    with pytest.raises(OptionError, match=r"give a job 60 s .* OAR needs more than 60 s: raise"):
         OARScheduler(OAROptions(max_requeues=1, timeout_min=2, requeue_signal_s=60))
 
 
 def test_refused_options(app: App) -> None:
     """Before anything is written."""
     for options, message in (
-        (["timeout_min=1"], "leave a job 0 s until it is told that its time is nearly over, and"),
-        (["option_cmd=['--signal=B:USR1@60']"], "max_requeues asks for its own"),
-        (["requeue_signal=KILL"], "requeue_signal=KILL cannot be: it is USR1 or USR2"),
-        (["+additional_parameters={signal: x}"], "additional_parameters.signal and hydra.launcher.max_requeues do"),
+        (["timeout_min=1"], "give a job 0 s before the signal, and"),
+        (["option_cmd=['--signal=B:USR1@60']"], "max_requeues adds its own"),
+        (["requeue_signal=KILL"], "hydra.launcher.requeue_signal must be USR1 or USR2, got KILL."),
+        (
+            ["+additional_parameters={signal: x}"],
+            "additional_parameters.signal cannot be combined with hydra.launcher.max_requeues",
+        ),
     ):
         words = [
             f"hydra.launcher.{option}" if option[0] != "+" else f"+hydra.launcher.{option[1:]}" for option in options
