@@ -1,4 +1,4 @@
-"""hydra/launcher=local: scripts that run on this machine, several at a time, and their results."""
+"""hydra/launcher=local: the same scripts on this machine, several at a time, and their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.hydra
 
 
 def test_returns(app: App) -> None:
-    """The launcher returns the value or the exception of each run, and makes none up."""
+    """The results are what the runs returned or raised, and nothing made up."""
     app.write("hydra_plugins/showing/__init__.py", "")
     app.write("hydra_plugins/showing/sweeper.py", VALUES)
     app.write("main.py", RETURNS)
@@ -102,7 +102,7 @@ def test_dry_run(app: App) -> None:
 
 
 def test_a_run_that_never_starts(app: App) -> None:
-    """Its program is broken by the time the job starts."""
+    """The program contains an error when the job starts."""
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
     app.write("main.py", "this is not Python")
     assert app.call("bash", "logs/1/script.sh").status == 1
@@ -111,7 +111,7 @@ def test_a_run_that_never_starts(app: App) -> None:
     assert record["error"]["message"] == "exit status 1 before the run started (see log.stderr)"
 
 
-def test_the_directory_of_the_application_is_gone(app: App) -> None:
+def test_the_directory_of_the_application_was_moved(app: App) -> None:
     logs = app.directory.parent / "elsewhere"
     logging = ["hydra/callbacks=mlxp_logging", f"hydra.callbacks.mlxp_logging.parent_log_dir={logs}"]
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", *logging)
@@ -121,7 +121,7 @@ def test_the_directory_of_the_application_is_gone(app: App) -> None:
 
 
 def test_terminal(app: App) -> None:
-    """On a terminal there is a progress bar, and Ctrl-C also ends the runs."""
+    """On a terminal there is a progress bar, and Ctrl-C also terminates the runs."""
     command = ["-m", "x=1,2,3", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "hydra/callbacks=mlxp_logging"]
     child = pexpect.spawn(app.python, ["main.py", *command], cwd=str(app.directory), timeout=180, encoding="utf-8")
     child.expect(pexpect.EOF)
@@ -141,7 +141,7 @@ def test_terminal(app: App) -> None:
     assert child.exitstatus != 0 or child.signalstatus == signal.SIGINT
     end = time.monotonic() + 120
     while info(run)["status"] == "RUNNING":
-        assert time.monotonic() < end, "the run continues"
+        assert time.monotonic() < end, "the run was not terminated"
         time.sleep(0.1)
     assert info(run)["status"] == "FAILED"
     assert not (app.directory / "logs" / "5" / "seen.json").exists()
@@ -152,7 +152,7 @@ def test_terminal(app: App) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("when", ["environment", "application"])
 def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
-    """A script that is stopped does not start the application, and its record says what happened."""
+    """A signal before the application starts prevents the start, and the record names the signal."""
     before = when == "environment"
     options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 2'"] if before else ["action=sleep60"]
     app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", f"hydra.launcher.shell_path={shell}", *options)
@@ -173,7 +173,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
 
 @pytest.mark.once
 def test_an_earlier_record_does_not_count(app: App) -> None:
-    """The script runs a second time, when its program is gone."""
+    """The script runs again, after its program was removed."""
     app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
     (app.directory / "main.py").unlink()
@@ -200,7 +200,7 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(app: App, number: signal.Signals) -> None:
-    """Runs that did not start leave nothing and are named."""
+    """Runs that did not start leave no files, and the message names them."""
     arguments = ["-m", "x=1,2,3", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
     process = subprocess.Popen(
         [app.python, "main.py", *arguments, "hydra/callbacks=mlxp_logging"],
