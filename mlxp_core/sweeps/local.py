@@ -77,11 +77,11 @@ class LocalSweep:
                     progress.ended(f"{run.short_path}  {' '.join(run.overrides)}", succeeded=exit_status == 0)
         except KeyboardInterrupt:
             missing = [runs[index] for index in self.scheduler.waiting]
-            lines = [
-                f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended, those that ran are ended."
-            ]
+            total = console.count(runs, "run")
+            lines = [f"Interrupted: {len(results)} of {total} had finished. The running ones were stopped."]
             if missing:
-                lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+                overrides = "; ".join(" ".join(run.overrides) for run in missing)
+                lines.append(f"Not started; launch these again: {overrides}")
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
             files.restore([runs[index] for index in self.scheduler.waiting])
