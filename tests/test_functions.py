@@ -19,7 +19,7 @@ from tests.programs import App, Result, info
 
 pytestmark = pytest.mark.hydra
 
-# All that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a config's type
+# Everything that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a schema
 NOTEBOOK = """
 import sys
 import threading

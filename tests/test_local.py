@@ -217,8 +217,8 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
     os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
-    assert "Interrupted: 0 runs of 3 had ended" in stderr
-    assert "Not started, launch them again: x=2 action=sleep60; x=3 action=sleep60" in stderr
+    assert "Interrupted: 0 of 3 runs had finished." in stderr
+    assert "Not started; launch these again: x=2 action=sleep60; x=3 action=sleep60" in stderr
     assert "Traceback" not in stderr
     assert [path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()] == ["1"]
     while info(app.directory / "logs" / "1")["status"] == "RUNNING":
@@ -255,7 +255,7 @@ def test_interrupted_in_the_first_second(app: App, seed: int) -> None:
     assert processes_below(app.directory) == []
     left = sorted(path for path in (app.directory / "logs").iterdir() if path.name.isdecimal())
     assert [info(run)["status"] for run in left] == ["FAILED"] * len(left)
-    assert "Interrupted: 0 runs of 6 had ended, those that ran are ended.\n" in stderr
+    assert "Interrupted: 0 of 6 runs had finished. The running ones were stopped.\n" in stderr
     assert [f"x={x} " in stderr for x in range(1, 7)] == [x > len(left) for x in range(1, 7)]
 
 

@@ -64,7 +64,7 @@ def test_the_controller_stays_away(own_slurm: OwnSlurm, x: str) -> None:
 
 @pytest.mark.once
 def test_the_controller_is_frozen(own_slurm: OwnSlurm) -> None:
-    """sbatch gives up, and the controller reads its request all the same when it moves again."""
+    """sbatch gives up, but the controller reads its request when it continues."""
     app = install(own_slurm.app("retry-frozen"))
     with own_slurm.frozen():
         process = sweep(app, "slurm", "0", "hydra.launcher.submit_retry_min=2")
@@ -125,7 +125,7 @@ def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
 
 @pytest.fixture
 def limited(slurm: Cluster) -> Iterator[App]:
-    """The application, for another controller: one without nodes, that takes two jobs of a user at a time."""
+    """Return the application for another controller, which has no nodes and takes two jobs of a user at a time."""
     app = install(slurm.app("retry-limit"))
     home = app.directory / "controller"
     home.mkdir()

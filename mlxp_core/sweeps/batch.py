@@ -18,7 +18,7 @@ from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported, class_name
 from mlxp_core.sweeps.planner import plan_runs
 from mlxp_core.sweeps.report import report_dry_run, report_failures
-from mlxp_core.sweeps.sweep import Sweep, set_up_sweep
+from mlxp_core.sweeps.sweep import SweepContext, set_up_sweep
 from mlxp_core.sweeps.wait import wait_for
 
 
@@ -36,13 +36,13 @@ class BatchSweep:
 
     def __init__(self, options: dict[str, Any], *, scheduler_class: type[Scheduler], **hydra: Any) -> None:
         with class_errors_reported(scheduler_class):
-            self.sweep: Sweep[BatchOptions] = set_up_sweep(
+            self.context: SweepContext[BatchOptions] = set_up_sweep(
                 options, scheduler_class.options_class, scheduler_class, **hydra
             )
-            self.scheduler = scheduler_class(self.sweep.options)
-            if not self.sweep.options.dry_run:
+            self.scheduler = scheduler_class(self.context.options)
+            if not self.context.options.dry_run:
                 self.scheduler.check_installed()
-        self.waits = _waits(self.sweep, self.scheduler)
+        self.waits = _waits(self.context, self.scheduler)
         # Jobs of the last batch: with array_parallelism the next batch waits for them
         self._submitted: list[str] = []
 
@@ -52,9 +52,9 @@ class BatchSweep:
         Raises:
             MlxpError: Nothing is left of runs that were not submitted, or the message says how to submit them.
         """
-        with self.sweep.directory.removed_on_failure(), class_errors_reported(type(self.scheduler)):
+        with self.context.directory.removed_on_failure(), class_errors_reported(type(self.scheduler)):
             launch = self._submit([tuple(overrides) for overrides in job_overrides], initial_job_idx)
-            if self.sweep.options.dry_run:
+            if self.context.options.dry_run:
                 return []
             if self.waits:
                 results = self._wait_for(launch)
@@ -68,9 +68,9 @@ class BatchSweep:
 
     def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Launch:
         """Plan, write and submit the runs of one batch; a dry run only writes them."""
-        sweep, scheduler, options = self.sweep, self.scheduler, self.sweep.options
-        is_first = not sweep.directory.launches
-        is_followed = sweep.config.hydra.sweeper.get("max_batch_size") == len(job_overrides)
+        context, scheduler, options = self.context, self.scheduler, self.context.options
+        is_first = not context.directory.launches
+        is_followed = context.config.hydra.sweeper.get("max_batch_size") == len(job_overrides)
         size = check_array_options(
             scheduler,
             options,
@@ -79,10 +79,10 @@ class BatchSweep:
             concurrent_batches=not self.waits and (is_followed or not is_first),
         )
         with ExitStack() as undo:
-            directory = sweep.directory.make_launch_directory()
+            directory = context.directory.make_launch_directory()
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
             plan = plan_runs(
-                sweep,
+                context,
                 scheduler,
                 job_overrides,
                 first=first,
@@ -118,20 +118,20 @@ class BatchSweep:
             raise OptionError(f"{error}\nNo longer waiting for results. The submitted runs are unaffected.") from error
 
 
-def _waits(sweep: Sweep[BatchOptions], scheduler: Scheduler) -> bool:
+def _waits(context: SweepContext[BatchOptions], scheduler: Scheduler) -> bool:
     """Return whether to wait for the results of the runs.
 
     Raises:
         OptionError: The options exclude it, or the scheduler's class does not support it.
     """
-    if sweep.needs_results and sweep.options.wait is False:
+    if context.needs_results and context.options.wait is False:
         raise OptionError(
-            f"The sweeper {sweep.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
+            f"The sweeper {context.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
             "wait for them. Remove that option."
         )
-    waits = sweep.needs_results if sweep.options.wait is None else sweep.options.wait
+    waits = context.needs_results if context.options.wait is None else context.options.wait
     if waits and not scheduler.implements("states_command", "states"):
-        reason = "hydra.launcher.wait=true" if sweep.options.wait else f"The sweeper {sweep.sweeper}"
+        reason = "hydra.launcher.wait=true" if context.options.wait else f"The sweeper {context.sweeper}"
         raise OptionError(
             f"{reason} requires waiting for runs, but {class_name(type(scheduler))} does not implement states_command "
             "and parse_states. Add these methods, or do not wait."

@@ -13,7 +13,7 @@ from mlxp_core import console
 from mlxp_core.config.options import LocalOptions
 from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.jobs.job_return import read_result
-from mlxp_core.launch.plan import PlannedRun
+from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.launch.run_files import RunFiles
 from mlxp_core.schedulers.local import LocalScheduler
 from mlxp_core.sweeps.planner import plan_runs
@@ -33,8 +33,8 @@ class LocalSweep:
     """
 
     def __init__(self, options: dict[str, Any], **hydra: Any) -> None:
-        self.sweep = set_up_sweep(options, LocalOptions, LocalScheduler, **hydra)
-        self.scheduler = LocalScheduler(self.sweep.options)
+        self.context = set_up_sweep(options, LocalOptions, LocalScheduler, **hydra)
+        self.scheduler = LocalScheduler(self.context.options)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run one batch and return its results.
@@ -42,26 +42,28 @@ class LocalSweep:
         Raises:
             MlxpError: Nothing is left of runs that were not started.
         """
-        sweep = self.sweep
-        with sweep.directory.removed_on_failure():
-            with ExitStack() as undo:
-                directory = sweep.directory.path
-                if sweep.app is None:
-                    directory = sweep.directory.make_launch_directory()
-                    undo.callback(shutil.rmtree, directory, ignore_errors=True)
-                overrides = [tuple(one) for one in job_overrides]
-                plan = plan_runs(
-                    sweep, self.scheduler, overrides, first=initial_job_idx, directory=directory, waits=True, undo=undo
-                )
-                files = RunFiles(plan, LocalScheduler.__name__, self.scheduler.script, waits_here=True)
-                undo.callback(files.restore, plan.runs)
-                for run in plan.runs:
-                    files.write(run)
-                undo.pop_all()
-            if sweep.options.dry_run:
+        with self.context.directory.removed_on_failure():
+            plan, files = self._write([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+            if self.context.options.dry_run:
                 report_dry_run(plan.runs)
                 return []
             return self._start(plan.runs, files)
+
+    def _write(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> tuple[Plan, RunFiles]:
+        """Plan the runs of one batch and write their files."""
+        context, scheduler = self.context, self.scheduler
+        with ExitStack() as undo:
+            directory = context.directory.path
+            if context.app is None:
+                directory = context.directory.make_launch_directory()
+                undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            plan = plan_runs(context, scheduler, job_overrides, first=first, directory=directory, waits=True, undo=undo)
+            files = RunFiles(plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
+            undo.callback(files.restore, plan.runs)
+            for run in plan.runs:
+                files.write(run)
+            undo.pop_all()
+        return plan, files
 
     def _start(self, runs: Sequence[PlannedRun], files: RunFiles) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
@@ -75,11 +77,11 @@ class LocalSweep:
                     progress.ended(f"{run.short_path}  {' '.join(run.overrides)}", succeeded=exit_status == 0)
         except KeyboardInterrupt:
             missing = [runs[index] for index in self.scheduler.waiting]
-            lines = [
-                f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended, those that ran are ended."
-            ]
+            total = console.count(runs, "run")
+            lines = [f"Interrupted: {len(results)} of {total} had finished. The running ones were stopped."]
             if missing:
-                lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+                overrides = "; ".join(" ".join(run.overrides) for run in missing)
+                lines.append(f"Not started; launch these again: {overrides}")
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
             files.restore([runs[index] for index in self.scheduler.waiting])

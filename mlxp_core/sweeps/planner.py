@@ -24,11 +24,11 @@ from mlxp_core.schedulers.local import LocalScheduler
 from mlxp_core.status.active_runs import check_not_running
 from mlxp_core.sweeps.checks import JOB_CALLBACK, check_distinct, check_one_request
 from mlxp_core.sweeps.function_job import END_OF_OVERRIDES, function_command, pickle_function
-from mlxp_core.sweeps.sweep import Sweep
+from mlxp_core.sweeps.sweep import SweepContext
 
 
 def plan_runs(
-    sweep: Sweep[Any],
+    context: SweepContext[Any],
     scheduler: Scheduler | LocalScheduler,
     job_overrides: Sequence[tuple[str, ...]],
     *,
@@ -43,7 +43,7 @@ def plan_runs(
     With mlxp_logging this makes the run directories, because making one is what allocates its number.
 
     Args:
-        sweep: The sweep.
+        context: The sweep.
         scheduler: Scheduler that will run the jobs.
         job_overrides: Overrides of each job.
         first: Number of the first job.
@@ -56,33 +56,33 @@ def plan_runs(
         MlxpError: The runs cannot be launched.
     """
     check_one_request(job_overrides)
-    app = sweep.app or function_command(directory, sweep.config)
-    common = _common_overrides(sweep)
+    app = context.app or function_command(directory, context.config)
+    common = _common_overrides(context)
     runs: list[PlannedRun] = []
     for number, overrides in enumerate(job_overrides, start=first):
-        runs.append(_plan_run(sweep, app, common, overrides, number, waits=waits))
+        runs.append(_plan_run(context, app, common, overrides, number, waits=waits))
         undo.callback(remove_if_empty, runs[-1].directory)
     check_distinct(runs)
     check_not_running([run.directory.path for run in runs if os.path.lexists(run.directory.info)])
     for run in runs:
         scheduler.check(run.job)
-    if sweep.app is None:
-        pickle_function(directory, sweep.hydra_context, sweep.task_function, sweep.config)
+    if context.app is None:
+        pickle_function(directory, context.hydra_context, context.task_function, context.config)
     return Plan(
         scheduler=class_name(type(scheduler)),
-        options=sweep.plain_options | {"name": sweep.options.name},
+        options=context.plain_options | {"name": context.options.name},
         app=app,
         main_file=main_file(),
-        version=sweep.version,
-        settings=sweep.settings,
-        started_in=sweep.started_in,
+        version=context.version,
+        settings=context.settings,
+        started_in=context.started_in,
         array_size=array_size,
         runs=runs,
     )
 
 
 def _plan_run(
-    sweep: Sweep[Any],
+    context: SweepContext[Any],
     app: AppCommand,
     common: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -92,12 +92,12 @@ def _plan_run(
 ) -> PlannedRun:
     """Plan one run; see `plan_runs`. `common` are the overrides of all jobs."""
     # With mlxp_logging, the run directory is made here: in the resolver of ${mlxp_run_number:}
-    sweep_dir, subdir, output_subdir = sweep.loader.job_paths(sweep.config, list(overrides), number)
+    sweep_dir, subdir, output_subdir = context.loader.job_paths(context.config, list(overrides), number)
     directory = RunDirectory(Path(os.path.normpath(os.path.join(sweep_dir, subdir))), output_subdir)
     keep_return = ["++hydra.callbacks.mlxp_job.keep_return=true"] if waits else []
     own = (f"hydra.job.num={number}", f"++hydra.callbacks.mlxp_job._target_={JOB_CALLBACK}", *keep_return)
     groups: tuple[tuple[str, ...], ...] = (overrides, (END_OF_OVERRIDES, *own))
-    if sweep.app is not None:
+    if context.app is not None:
         groups = (
             common,
             overrides,  # Hydra puts a sweep's overrides last, too
@@ -105,12 +105,12 @@ def _plan_run(
             (override("hydra.sweep.dir", literal(sweep_dir)), override("hydra.sweep.subdir", literal(subdir))),
             own,
         )
-    job = Job(sweep.options.name, directory, app, groups)
-    return PlannedRun(job, overrides, short_path(directory.path, sweep.started_in))
+    job = Job(context.options.name, directory, app, groups)
+    return PlannedRun(job, overrides, short_path(directory.path, context.started_in))
 
 
-def _common_overrides(sweep: Sweep[Any]) -> tuple[str, ...]:
+def _common_overrides(context: SweepContext[Any]) -> tuple[str, ...]:
     """Return the overrides of all jobs: those of the sweep, without those that each job gets for itself."""
     # Callbacks may have extended the list. Not resolved, because an interpolation belongs to each job
-    given = OmegaConf.to_container(sweep.config.hydra.overrides.hydra, resolve=False)
+    given = OmegaConf.to_container(context.config.hydra.overrides.hydra, resolve=False)
     return tuple(text for text in cast(list[str], given) if key_of(text) not in OF_ONE_RUN)

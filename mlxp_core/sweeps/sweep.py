@@ -27,8 +27,8 @@ Options = TypeVar("Options", bound=LauncherOptions)
 
 
 @dataclass(frozen=True)
-class Sweep(Generic[Options]):
-    """One sweep: all jobs of one `-m` command.
+class SweepContext(Generic[Options]):
+    """What all launches of one sweep share; a sweep is all jobs of one `-m` command.
 
     Attributes:
         config: Hydra's configuration of the sweep.
@@ -69,7 +69,7 @@ def set_up_sweep(
     config: DictConfig,
     hydra_context: HydraContext,
     task_function: TaskFunction,
-) -> Sweep[Options]:
+) -> SweepContext[Options]:
     """Check everything that can be checked before anything is written, and replace Hydra's config loader by ours.
 
     Args:
@@ -104,7 +104,7 @@ def set_up_sweep(
             f"The sweeper {sweeper} may need the results of its runs, but a dry run has none. Use hydra/sweeper=basic "
             "for the dry run."
         )
-    return Sweep(
+    return SweepContext(
         config=config,
         hydra_context=hydra_context,
         task_function=task_function,

@@ -1,4 +1,4 @@
-"""An application whose launches are killed at any step, and what came of them."""
+"""An application whose launches can be killed at any step, and what its runs did."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.clusters import Cluster
 from tests.programs import App, Result
 
-# An application whose runs leave a line each in a file of their own, and which can be launched many times by one
-# process, once for each NAME or NAME,STEP,DELAY in LAUNCHES. Such a launch goes to NAME, and is killed just before its
-# STEP (a number, or a name as in the file "steps"), which is a change of the file system or an external command, or
-# DELAY ms after that began.
+# An application in which each run appends a line to a file of its own. One process can launch it many times: once for
+# each NAME or NAME,STEP,DELAY in LAUNCHES. Such a launch writes to the directory NAME. It is killed just before its
+# STEP, or DELAY ms after the step began. Steps are changes of the file system and external commands; STEP is the number
+# of one, or its name as in the file "steps".
 KILLED = """
 import os, signal, sys, time, traceback
 from pathlib import Path
@@ -107,7 +107,7 @@ if __name__ == "__main__":
 
 
 def install(app: App) -> App:
-    """Make it the application above."""
+    """Make an application the one above."""
     app.write("conf/config.yaml", "name: null\nx: null\n")
     app.write("ran/.keep", "")
     app.write("main.py", KILLED)
@@ -115,20 +115,20 @@ def install(app: App) -> App:
 
 
 def resume(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """`mlxp resume`."""
+    """Run `mlxp resume`."""
     return app.call(str(Path(app.python).with_name("mlxp")), "resume", *arguments, env=env)
 
 
 def wait_for_all(cluster: Cluster, app: App) -> None:
-    """Wait until the scheduler has no job of this application that is not over, whoever submitted it."""
+    """Wait until the scheduler has no unfinished job of this application."""
     question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
     end = time.monotonic() + 400  # OAR starts a job a second, and less when the machine is busy
-    plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # what stands in any answer as it is
+    plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # a part that no answer quotes
     while plain in cluster.output(*question):
         assert time.monotonic() < end
         time.sleep(0.5)
 
 
 def ran(app: App) -> Counter[str]:
-    """How often each value ran."""
+    """Return how often each value ran."""
     return Counter({path.name: path.read_text().count("ran") for path in (app.directory / "ran").glob("[!.]*")})

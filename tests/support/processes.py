@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
-    """What a program prints, up to these words."""
+    """Return what a program prints, up to these words."""
     assert process.stdout is not None
     end, text = time.monotonic() + timeout_s, ""
     while words not in text:

@@ -89,7 +89,7 @@ def main(config):
     if what == "hog":
         memory = bytearray(3_000_000_000)
     if what == "resubmitted":
-        time.sleep(62)  # OAR starts again only what ran for a minute
+        time.sleep(62)  # OAR resubmits only jobs that ran for a minute
         sys.exit(99)
     time.sleep(300)
 
@@ -99,7 +99,7 @@ if __name__ == "__main__":
 
 
 def with_showing_sweeper(app: App, program: str) -> App:
-    """An application and a sweeper that prints what it is given for `whats`."""
+    """Add a program to an application, and a sweeper that prints the results for `whats`."""
     app.write("hydra_plugins/showing/__init__.py", "")
     app.write("hydra_plugins/showing/sweeper.py", VALUES)
     app.write("main.py", program)
@@ -109,13 +109,13 @@ def with_showing_sweeper(app: App, program: str) -> App:
 
 
 def returned(stdout: str, whats: list[str]) -> dict[str, str]:
-    """What the sweeper was given for each: the status and the value or error."""
+    """Return what the sweeper got for each: the status, and the value or error."""
     lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", stdout, re.MULTILINE)]
     return {what: f"{line[0]} {line[2]}" for what, line in zip(whats, lines, strict=True)}
 
 
 def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subprocess.Popen[str]:
-    """Start such a sweep, and do not wait for it."""
+    """Start a sweep with this sweeper, and do not wait for it."""
     words = [
         "main.py",
         "-m",
