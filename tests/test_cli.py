@@ -249,7 +249,6 @@ def test_killed_processes(app: App) -> None:
     os.killpg(sweep.pid, signal.SIGSTOP)  # so that it does not start the third run now
     os.kill(records[first]["process_id"], signal.SIGKILL)
     wait_until(lambda: info(logs / first)["status"] == "FAILED")
-    os.killpg(sweep.pid, signal.SIGKILL)
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
     os.kill(records[plain_run]["process_id"], signal.SIGKILL)
     plain.communicate()
