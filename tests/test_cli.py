@@ -246,7 +246,7 @@ def test_killed_processes(app: App) -> None:
     records = {run.name: info(run) for run in app.runs()}
     (plain_run,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
     first, second = sorted(records.keys() - {plain_run})
-    os.killpg(sweep.pid, signal.SIGSTOP)  # so that it does not start the third run now
+    os.killpg(sweep.pid, signal.SIGKILL)
     os.kill(records[first]["process_id"], signal.SIGKILL)
     wait_until(lambda: info(logs / first)["status"] == "FAILED")
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
