@@ -190,7 +190,7 @@ def test_cannot_be_pickled(slurm: Cluster, callbacks: str, request: pytest.Fixtu
     app = slurm.app(request.node.name)
     result = run_notebook(app, "unpicklable", "x=1,2", "hydra/launcher=slurm", f"hydra/callbacks=[{callbacks}]")
     assert result.status == 1
-    assert "its function cannot be pickled (cannot pickle '_thread.lock' object): put it into a file" in result.stderr
+    assert "its function cannot be pickled (cannot pickle '_thread.lock' object). Put the function" in result.stderr
     assert not list(app.directory.rglob("launch-*"))
     assert not list(app.directory.rglob("script.sh"))
     assert not [path for path in app.directory.rglob("*") if path.name.isdecimal()]
