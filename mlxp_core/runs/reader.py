@@ -19,7 +19,7 @@ from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import RunStatus, seconds
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
 
-# The scheduler whose job ids mean nothing later
+# The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
 
 
