@@ -90,7 +90,7 @@ class RunRecord:
     def is_unsubmitted(self) -> bool:
         """Whether the run's last launch has not submitted it, according to the journal and the run's own record.
 
-        A record that started after the plan was written shows that the run was submitted, or started by hand.
+        A recorded start after the plan was written shows that the run was submitted or started by hand.
         """
         launch, submission = self.launch, self.submission
         if launch is None:
