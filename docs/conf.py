@@ -3,7 +3,7 @@
 from importlib.metadata import version as installed_version
 
 from pygments.lexer import RegexLexer
-from pygments.token import Generic, Text
+from pygments.token import Generic
 from sphinx.application import Sphinx
 
 project = "hydra-mlxp"
@@ -19,7 +19,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"
@@ -50,7 +50,7 @@ class ConsoleLexer(RegexLexer):
 
     tokens = {  # noqa: RUF012  # as pygments wants it
         "root": [(r"^\$ ", Generic.Prompt, "command"), (r".*\n", Generic.Output)],
-        "command": [(r".*\\\n", Text), (r".*\n", Text, "#pop")],
+        "command": [(r".*\\\n", Generic.Strong), (r".*\n", Generic.Strong, "#pop")],
     }
 
 

@@ -2,11 +2,13 @@
 
 A block of type `console` holds commands (`$ ...`, continued after a backslash) and their output. A line `...` stands
 for lines that are left out, once in an output. The reader's answers stand behind their questions. A command in an HTML
-comment, `<!-- $ ... -->`, is run and not shown. A block in a tab, `:::{tab-item} OAR`, is for that scheduler only.
+comment, `<!-- $ ... -->`, is run and not shown; `<!-- ls.svg $ ... -->` also draws what it shows in the end. A block in
+a tab, `:::{tab-item} OAR`, is for that scheduler only.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import re
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pexpect
 
+from tests.clusters import REPOSITORY
 from tests.programs import App
 
 # What a user answers, at the end of the line of a question
@@ -23,6 +26,7 @@ _QUESTION = re.compile(r"^(.*(?:Please enter|Which files|\(y/n\)).*: )(.*)$")
 _LEFT_OUT = "..."
 # Seconds that one command may take: a run that is requeued takes ten minutes
 _COMMAND_TIMEOUT_S = 1200
+_QUESTION_TIMEOUT_S = 120
 
 
 @dataclass
@@ -34,12 +38,14 @@ class Step:
         scheduler: Scheduler that the command is for, in capitals; empty for all.
         output: Lines that the page shows, answers behind their questions.
         end: Line of the page at which the output ends; None for a command that the page does not show.
+        picture: File in `docs/` for what the command shows.
     """
 
     command: str
     scheduler: str
     output: list[str] = field(default_factory=list)
     end: int | None = None
+    picture: str | None = None
 
 
 def read_steps(text: str) -> list[Step]:
@@ -51,8 +57,8 @@ def read_steps(text: str) -> list[Step]:
             scheduler = tab[1]
         elif not in_block and re.fullmatch(r":::+", line):
             scheduler = ""
-        elif hidden := re.fullmatch(r"<!-- \$ (.*) -->", line):
-            steps.append(Step(hidden[1], scheduler))
+        elif hidden := re.fullmatch(r"<!-- (?:(\w+\.svg) )?\$ (.*) -->", line):
+            steps.append(Step(hidden[2], scheduler, picture=hidden[1]))
         elif line == "```console":
             in_block = True
         elif line == "```":
@@ -70,6 +76,33 @@ def read_steps(text: str) -> list[Step]:
 
 def run_step(step: Step, app: App) -> str:
     """Type a command and the answers that the page gives; return what the terminal showed in the end."""
+    terminal = _start(step.command, app, columns=110, NO_COLOR="1")
+    shown = ""
+    for line in step.output:
+        if question := _QUESTION.match(line):
+            terminal.expect(_shape(question[1]) + " ", timeout=_QUESTION_TIMEOUT_S)
+            shown += str(terminal.before) + str(terminal.after)
+            terminal.sendline(question[2])
+    shown += _rest(terminal)
+    assert step.output or step.end is None or terminal.exitstatus == 0, f"{step.command}\n{shown}"
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+    return "\n".join(line.rpartition("\r")[2] for line in plain.split("\n"))  # what a bar showed in the end
+
+
+def draw_step(step: Step, app: App) -> None:
+    """Draw what a command shows on a terminal with colors; a table that changes is drawn as it is in the end."""
+    from rich.console import Console
+    from rich.text import Text
+
+    command = re.sub(r"timeout -s INT \d+ ", "", step.command)
+    shown = _rest(_start(step.command, app, columns=130))
+    last = re.split(r"(?:\x1b\[1A\x1b\[2K)+", shown)[-1].rstrip()
+    console = Console(record=True, width=130, file=io.StringIO(), highlight=False)
+    console.print(f"$ {command}", Text.from_ansi(_anonymous(last, app)), sep="\n")
+    console.save_svg(str(REPOSITORY / "docs" / str(step.picture)), title=command)
+
+
+def _start(command: str, app: App, *, columns: int, **environment: str) -> pexpect.spawn[str]:
     user = pwd.getpwnam(app.user or "root")
 
     def become() -> None:
@@ -77,29 +110,23 @@ def run_step(step: Step, app: App) -> str:
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
 
-    bin_dir = str(Path(app.python).parent)
-    terminal = pexpect.spawn(
+    path = f"{Path(app.python).parent}:{app.environment['PATH']}"
+    return pexpect.spawn(
         "bash",
-        ["-c", step.command],
+        ["-c", command],
         cwd=str(app.directory),
-        env={**app.environment, "PATH": f"{bin_dir}:{app.environment['PATH']}", "TERM": "xterm", "NO_COLOR": "1"},
+        env={**app.environment, "PATH": path, "TERM": "xterm-256color", **environment},
         encoding="utf-8",
         timeout=_COMMAND_TIMEOUT_S,
-        dimensions=(50, 110),
+        dimensions=(50, columns),
         preexec_fn=become,
     )
-    shown = ""
-    for line in step.output:
-        if question := _QUESTION.match(line):
-            terminal.expect_exact(question[1])
-            shown += str(terminal.before) + str(terminal.after)
-            terminal.sendline(question[2])
+
+
+def _rest(terminal: pexpect.spawn[str]) -> str:
     terminal.expect(pexpect.EOF)
-    shown += str(terminal.before)
     terminal.close()
-    assert step.output or step.end is None or terminal.exitstatus == 0, f"{step.command}\n{shown}"
-    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
-    return "\n".join(line.rpartition("\r")[2] for line in plain.split("\n"))  # what a bar showed in the end
+    return str(terminal.before).replace("\r\n", "\n")
 
 
 def check(step: Step, shown: str) -> None:

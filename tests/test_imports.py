@@ -35,6 +35,7 @@ KNOW_HYDRA = {
     "config.lazy_schema",
     "config.override_grammar",
     "jobs.app_command",
+    "jobs.function_job",
     "jobs.job_return",
     "schedulers.choice",
 }

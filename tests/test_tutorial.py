@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.clusters import REPOSITORY, Cluster
-from tests.pages import check, read_steps, record, run_step
+from tests.pages import check, draw_step, read_steps, record, run_step
 
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 README = REPOSITORY / "README.md"
@@ -31,7 +31,9 @@ def run_page(page: Path, scheduler: Cluster, *, recording: bool) -> None:
     steps = [step for step in read_steps(page.read_text()) if step.scheduler in ("", name)]
     shown = []
     for step in steps:
-        shown.append(run_step(step, app))
+        if recording and step.picture:
+            draw_step(step, app)
+        shown.append("" if step.picture else run_step(step, app))
         if not recording and not step.command.startswith(("oarstat", "squeue")):
             check(step, shown[-1])
     if recording:

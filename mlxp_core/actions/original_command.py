@@ -65,7 +65,7 @@ def read_original_command(run: RunRecord) -> OriginalCommand:
         command = [str(info["executable"]), str(info["current_file_path"])]
         if (name := hydra.get("job", {}).get("config_name")) is not None:
             command += ["--config-name", str(name)]
-    if not command or "mlxp_core.sweeps.function_job" in command:
+    if not command or "mlxp_core.jobs.function_job" in command:
         raise AppCommandError(
             f"There is no command line for the application of {run.path}: it was a function in a notebook, or its "
             "record does not name one. Start it the way you did before."

@@ -27,7 +27,7 @@ _SBATCH_OPTIONS = [
 # Input environment variables of sbatch that are not named after their option
 _VARIABLES = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _LONGEST_NAME = 1024
-# The greatest number of tasks with the default MaxArraySize, 1001
+# One less than the default of MaxArraySize
 _DEFAULT_ARRAY_SIZE = 1000
 
 

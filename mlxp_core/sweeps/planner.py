@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from mlxp_core.config.override_grammar import OF_ONE_RUN, key_of, literal, override
 from mlxp_core.jobs.app_command import AppCommand
+from mlxp_core.jobs.function_job import END_OF_OVERRIDES, function_command, pickle_function
 from mlxp_core.jobs.script import Job
 from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.launch.run_files import remove_if_empty
@@ -23,7 +24,6 @@ from mlxp_core.schedulers.class_errors import class_name
 from mlxp_core.schedulers.local import LocalScheduler
 from mlxp_core.status.active_runs import check_not_running
 from mlxp_core.sweeps.checks import JOB_CALLBACK, check_distinct, check_one_request
-from mlxp_core.sweeps.function_job import END_OF_OVERRIDES, function_command, pickle_function
 from mlxp_core.sweeps.sweep import SweepContext
 
 

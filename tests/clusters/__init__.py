@@ -180,7 +180,10 @@ def start(launcher: str) -> Cluster:
 
 
 def _bring_up(launcher: str) -> None:
-    done = subprocess.run(["bash", str(HERE / f"{launcher}-up.sh")], capture_output=True, text=True)
+    # One at a time on this machine: two would edit the scheduler's configuration at once, and damage it
+    with Path("/run/lock", f"hydra-mlxp-{launcher}-up").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["bash", str(HERE / f"{launcher}-up.sh")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

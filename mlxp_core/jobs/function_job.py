@@ -1,6 +1,8 @@
 """Jobs that run a pickled task function, for applications that no command line starts: notebooks, hydra-zen's launch.
 
-python -m mlxp_core.sweeps.function_job FUNCTION.PICKLE [OVERRIDES OF THE SWEEP] -- [OVERRIDES OF HYDRA-MLXP]
+    python -m mlxp_core.jobs.function_job FUNCTION.PICKLE [OVERRIDES OF THE SWEEP] -- [OVERRIDES OF HYDRA-MLXP]
+
+Job scripts on disk contain this command line: the name of this module and its arguments must not change.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlxp_core.config.override_grammar import literal
@@ -38,7 +41,7 @@ def function_command(directory: Path, config: DictConfig) -> AppCommand:
     """
     interpreter_options, _ = split_interpreter_options(sys.orig_argv[1:])
     return AppCommand(
-        start=(sys.executable, *interpreter_options, "-m", "mlxp_core.sweeps.function_job", str(directory / _FILE)),
+        start=(sys.executable, *interpreter_options, "-m", "mlxp_core.jobs.function_job", str(directory / _FILE)),
         hydra_options=(),
         cwd=Path(config.hydra.runtime.cwd),
         environment={"PYTHONPATH": os.pathsep.join(_import_path())},
@@ -90,20 +93,19 @@ def _run(
     job_options: dict[str, Any],
 ) -> None:
     """Run one job as Hydra's basic launcher does; raise what the function raises."""
-    from mlxp_core.callbacks.job_callback import JobCallback
-
     Singleton.set_state(singletons)
     setup_globals()
     loader: Any = hydra_context.config_loader
     # Composed by Hydra: the faster way is for many jobs, and its results cannot be copied
     job_config = ConfigLoaderImpl.load_sweep_config(loader, config, list(overrides))
-    callback = {key: value for key, value in job_options["callbacks"]["mlxp_job"].items() if key != "_target_"}
+    callback = dict(job_options["callbacks"]["mlxp_job"])
+    callback_class = get_class(callback.pop("_target_"))
     with read_write(job_config.hydra), open_dict(job_config.hydra):
         job_config.hydra.job.update(job_options["job"])
         job_config.hydra.callbacks["mlxp_job"] = job_options["callbacks"]["mlxp_job"]
         # hydra.sweep may give another directory here, because it can depend on the environment
         job_config.hydra.run.dir = literal(os.environ[RUN_MARKER])
-    hydra_context.callbacks.callbacks.append(JobCallback(**callback))
+    hydra_context.callbacks.callbacks.append(callback_class(**callback))
     job_return = run_job(
         hydra_context=hydra_context,
         task_function=task_function,
