@@ -1,8 +1,8 @@
 """The cost of `mlxp ls` over ten thousand runs: `python benchmarks/listing.py`.
 
 It is compared with a plain loop of libyaml's `yaml.load` over the records only, in the same round. The first listing
-finds no cache; the second one reads only what changed. A program that answers at once replaces SLURM's `squeue`, whose
-time is not ours, and counts the queries. CPU seconds are less disturbed by other programs than seconds.
+finds no cache; the second one reads only what changed. A program that answers at once replaces SLURM's `squeue` and
+counts the queries, because the scheduler's time is not measured here. CPU time is less disturbed by other programs.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def main() -> None:
         print(f"{'':<10} {'s':>6}  {'ratio':>5}  {'CPU s':>6}  {'ratio':>5}  {'MB':>4}")
         for name, rounds in costs.items():
             pairs = list(zip(rounds, costs["yaml.load"], strict=True))
-            ratio = median(cost.seconds / beside.seconds for cost, beside in pairs)
-            cpu_ratio = median(cost.cpu_seconds / beside.cpu_seconds for cost, beside in pairs)
+            ratio = median(cost.seconds / baseline.seconds for cost, baseline in pairs)
+            cpu_ratio = median(cost.cpu_seconds / baseline.cpu_seconds for cost, baseline in pairs)
             seconds, cpu_seconds, memory = (median(column) for column in zip(*rounds, strict=True))
             print(f"{name:<10} {seconds:>6.2f}  {ratio:>5.2f}  {cpu_seconds:>6.2f}  {cpu_ratio:>5.2f}  {memory:>4.0f}")
 

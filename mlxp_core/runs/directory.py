@@ -133,6 +133,6 @@ def _last_number(root: Path) -> int:
 
 
 def _append_number(root: Path, number: int) -> None:
-    # Appending means that of two processes at once neither can replace a higher number by its own
+    # Append, so that a process cannot replace a higher number that another process has just written
     with (root / NUMBERS).open("a") as file:
         file.write(f"{number}\n")

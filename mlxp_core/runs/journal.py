@@ -170,7 +170,7 @@ def append_entries(file: Path, entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _written_at(launch: LaunchRecord) -> tuple[float, float]:
-    """Return a key that sorts launches by time: the recorded one, to the second, then that of the plan's file."""
+    """Return a key that sorts launches by their recorded time, and within a second by the time of the plan's file."""
     try:
         modified = (launch.directory / "plan.json").stat().st_mtime
     except OSError:  # removed since it was read

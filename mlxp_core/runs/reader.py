@@ -19,7 +19,7 @@ from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import RunStatus, seconds
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
 
-# The scheduler whose job ids mean nothing later
+# The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
 
 
@@ -90,7 +90,7 @@ class RunRecord:
     def is_unsubmitted(self) -> bool:
         """Whether the run's last launch has not submitted it, according to the journal and the run's own record.
 
-        A record that started after the plan was written shows that the run was submitted, or started by hand.
+        A recorded start after the plan was written shows that the run was submitted or started by hand.
         """
         launch, submission = self.launch, self.submission
         if launch is None:

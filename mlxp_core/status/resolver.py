@@ -41,12 +41,6 @@ class StatusResolver:
         """Names of the schedulers that did not give a usable answer in the last call of `resolve`."""
         return self._queries.unresponsive
 
-    def running_scripts(self) -> dict[str, int]:
-        """Return the job scripts that run on this machine, as of the last call of `resolve`."""
-        if self._scripts is None:
-            self._scripts = running_scripts()
-        return self._scripts
-
     def resolve(self, runs: Sequence[RunRecord]) -> list[ResolvedStatus]:
         """Return the status of each run, and record the final states of jobs, as schedulers forget them."""
         self._queries.start(run.launch for run in runs)
@@ -137,7 +131,9 @@ class StatusResolver:
             if alive is not False:
                 return alive
         # Its script may be about to start the application, or to record its end
-        if str(run.directory.script) in self.running_scripts():
+        if self._scripts is None:
+            self._scripts = running_scripts()
+        if str(run.directory.script) in self._scripts:
             return True
         return False if isinstance(process_id, int) else None
 
