@@ -85,7 +85,7 @@ class StatusResolver:
 
     def _status(self, run: RunRecord, state: JobState | None, *, answered: bool) -> ResolvedStatus:
         if run.problem and (run.info or not run.is_unsubmitted):
-            status = "DAMAGED" if "damaged" in run.problem else "UNKNOWN"
+            status = "DAMAGED" if run.problem.endswith("is damaged") else "UNKNOWN"
             return ResolvedStatus(status, run.problem, True, Basis.INFERRED)
         if run.job_id is None:
             return self._status_without_job(run)
