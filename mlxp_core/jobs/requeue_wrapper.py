@@ -58,11 +58,11 @@ class RequeueWrapper:
         kill_grace_s: int = 5,
     ) -> None:
         self._options = options
-        self._start_time = time.time()
-        self._is_shared = _SHARED in os.environ
+        self.start_time = time.time()
+        self.is_shared = _SHARED in os.environ
         self._requeues = max((requeues(read_info(program.info), options.job) for program in programs), default=0)
         # In a job that cannot be requeued, a notified program has the rest of the time
-        grace_s = None if self._is_shared or self._why_not() else options.grace_s
+        grace_s = None if self.is_shared or self._why_not() else options.grace_s
         self.programs = ChildPrograms(
             programs,
             parallel,
@@ -76,7 +76,7 @@ class RequeueWrapper:
         """Whether a program was notified and did not complete, without an exception of its own."""
         info = read_info(program.info)
         has_failed = info.get("status") == RunStatus.FAILED and info["error"]["type"] != EXIT_STATUS
-        own_failure = has_failed and is_from_start(info, int(self._start_time))
+        own_failure = has_failed and is_from_start(info, int(self.start_time))
         return program.notified and program.exit_status != 0 and not own_failure
 
     def requeue(self, programs: Sequence[ChildProgram]) -> bool:
@@ -84,7 +84,7 @@ class RequeueWrapper:
 
         The runs' records say so before the scheduler is asked: SLURM ends this process when it agrees.
         """
-        if self._is_shared or self.programs.stopped:
+        if self.programs.stopped:
             return False
         why_not = self._why_not()
         if not why_not:
@@ -123,7 +123,7 @@ class RequeueWrapper:
     def _ask(self) -> str:
         """Ask the scheduler to requeue the job; return why it does not, empty if it does."""
         if self._options.exit_status:
-            time.sleep(max(0, self._start_time + self._options.min_runtime_s + 2 - time.time()))
+            time.sleep(max(0, self.start_time + self._options.min_runtime_s + 2 - time.time()))
             return ""
         argv = [*shlex.split(self._options.command), self._options.job]
         for _ in range(_REQUEUE_TRIES):
@@ -141,19 +141,23 @@ class RequeueWrapper:
 
 
 def run_one(options: Namespace) -> int:
-    """Run the application, record its end unless its job is requeued, and return the exit status of the job."""
+    """Run the application, record its end unless its job is requeued, and return the exit status of the job.
+
+    Of a run that shares a job and was interrupted, the job's own wrapper records the end, when it knows whether the job
+    is requeued. A launch that waits for results would otherwise take the run for failed.
+    """
     os.chdir(options.directory)
     os.environ["PWD"] = options.directory
     program = ChildProgram(options.words, Path(options.info))
     wrapper = RequeueWrapper(options, [program], 1)
     wrapper.programs.run()
     assert program.exit_status is not None
-    if wrapper.was_interrupted(program) and wrapper.requeue([program]):
-        return options.exit_status or program.exit_status
-    try:
-        record_exit_status(program.info, program.exit_status, options.start)
-    except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
-        print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
+    if wrapper.was_interrupted(program):
+        if wrapper.is_shared:
+            return program.exit_status
+        if wrapper.requeue([program]):
+            return options.exit_status or program.exit_status
+    _record_end(program, options.start)
     return program.exit_status
 
 
@@ -175,7 +179,18 @@ def run_several(options: Namespace) -> int:
     left = [run for run in runs if run.exit_status is None or wrapper.was_interrupted(run)]
     if wrapper.programs.notified and left and wrapper.requeue(left):
         return options.exit_status or 1
+    for run in left:
+        _record_end(run, int(wrapper.start_time))
     return int(any(run.exit_status != 0 for run in runs))
+
+
+def _record_end(program: ChildProgram, start: int) -> None:
+    """Record the end of a program that has started, in the record of the start of its run at `start` or later."""
+    if program.exit_status is not None:
+        try:
+            record_exit_status(program.info, program.exit_status, start)
+        except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
+            print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
 
 
 def _parsed(words: Sequence[str]) -> Namespace:
