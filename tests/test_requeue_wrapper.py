@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -210,6 +211,39 @@ def test_runs_that_share_a_job(tmp_path: Path) -> None:
         assert "is requeued (1 of 1)" in (tmp_path / str(place) / "log.stderr").read_text()
     assert (tmp_path / "7").exists()
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(("limit", "status"), [(1, "STARTING"), (0, "FAILED")])
+def test_the_end_of_a_run_that_shares_a_job(tmp_path: Path, limit: int, status: str) -> None:
+    """An interrupted run is not recorded as FAILED while its job may still be requeued."""
+    lines = ["trap 'exit 3' USR2; touch ready; while :; do sleep 0.1; done", "trap '' USR2; touch up; sleep 3"]
+    common = ["--signal", "USR2", "--grace-s", "30", "--max-requeues", str(limit), "--job", "7", "--command", "touch"]
+    wrapper = [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *common]
+    for place, line in enumerate(lines):
+        run = tmp_path / str(place)
+        run.mkdir()
+        (run / "info.yaml").write_text(yaml.dump({"status": "RUNNING", "start_time": now()}))
+        one = ["--directory", str(run), "--info", str(run / "info.yaml"), "--start", "0", "--", "sh", "-c", line]
+        (run / "script.sh").write_text(f"exec {shlex.join([*wrapper, *one])}")
+    argv = [*wrapper, "--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "2"]
+    process = subprocess.Popen(argv, cwd=tmp_path)
+    end = time.monotonic() + 120
+    while not ((tmp_path / "0/ready").exists() and (tmp_path / "1/up").exists()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGUSR2)
+    seen = set()
+    while process.poll() is None:
+        seen.add(yaml.safe_load((tmp_path / "0/info.yaml").read_text())["status"])
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    record = yaml.safe_load((tmp_path / "0/info.yaml").read_text())
+    assert (process.returncode, record["status"]) == (1, status)
+    assert "RUNNING" in seen
+    assert record.get("exit_status") == (3 if status == "FAILED" else None)
+    if status == "STARTING":
+        assert "FAILED" not in seen
+    assert yaml.safe_load((tmp_path / "1/info.yaml").read_text())["status"] == "COMPLETE"
 
 
 def test_schedulers_that_cannot_requeue() -> None:

@@ -59,10 +59,10 @@ class RequeueWrapper:
     ) -> None:
         self._options = options
         self.start_time = time.time()
-        self._is_shared = _SHARED in os.environ
+        self.is_shared = _SHARED in os.environ
         self._requeues = max((requeues(read_info(program.info), options.job) for program in programs), default=0)
         # In a job that cannot be requeued, a notified program has the rest of the time
-        grace_s = None if self._is_shared or self._why_not() else options.grace_s
+        grace_s = None if self.is_shared or self._why_not() else options.grace_s
         self.programs = ChildPrograms(
             programs,
             parallel,
@@ -84,7 +84,7 @@ class RequeueWrapper:
 
         The runs' records say so before the scheduler is asked: SLURM ends this process when it agrees.
         """
-        if self._is_shared or self.programs.stopped:
+        if self.programs.stopped:
             return False
         why_not = self._why_not()
         if not why_not:
@@ -141,7 +141,11 @@ class RequeueWrapper:
 
 
 def run_one(options: Namespace) -> int:
-    """Run the application, record its end unless its job is requeued, and return the exit status of the job."""
+    """Run the application, record its end unless its job is requeued, and return the exit status of the job.
+
+    Of a run that shares a job and was interrupted, the job's own wrapper records the end, when it knows whether the job
+    is requeued. A launch that waits for results would otherwise take the run for failed.
+    """
     os.chdir(options.directory)
     os.environ["PWD"] = options.directory
     program = ChildProgram(options.words, Path(options.info))
@@ -149,20 +153,12 @@ def run_one(options: Namespace) -> int:
     wrapper.programs.run()
     assert program.exit_status is not None
     if wrapper.was_interrupted(program):
-        if _SHARED in os.environ:  # the wrapper of the job records the end, unless it has the job requeued
+        if wrapper.is_shared:
             return program.exit_status
         if wrapper.requeue([program]):
             return options.exit_status or program.exit_status
     _record_end(program, options.start)
     return program.exit_status
-
-
-def _record_end(program: ChildProgram, script_start: int) -> None:
-    assert program.exit_status is not None
-    try:
-        record_exit_status(program.info, program.exit_status, script_start)
-    except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
-        print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
 
 
 def run_several(options: Namespace) -> int:
@@ -184,9 +180,17 @@ def run_several(options: Namespace) -> int:
     if wrapper.programs.notified and left and wrapper.requeue(left):
         return options.exit_status or 1
     for run in left:
-        if run.exit_status is not None:
-            _record_end(run, int(wrapper.start_time))
+        _record_end(run, int(wrapper.start_time))
     return int(any(run.exit_status != 0 for run in runs))
+
+
+def _record_end(program: ChildProgram, start: int) -> None:
+    """Record the end of a program that has started, in the record of the start of its run at `start` or later."""
+    if program.exit_status is not None:
+        try:
+            record_exit_status(program.info, program.exit_status, start)
+        except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
+            print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
 
 
 def _parsed(words: Sequence[str]) -> Namespace:
