@@ -7,13 +7,17 @@ Job scripts on disk contain this command line: the name of this module and its a
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import site
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, ClassVar
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.singleton import Singleton
@@ -74,7 +78,7 @@ def pickle_function(
     job = DelayedSubmission(_run, hydra_context, task_function, config, Singleton.get_state())
     file = directory / _FILE
     try:
-        job.dump(file)
+        file.write_bytes(_pickled(job))
     except OSError as error:
         raise cannot_write(file, error) from error
     except Exception as error:  # what pickle raises depends on the object
@@ -82,6 +86,30 @@ def pickle_function(
             f"No command line starts this application again, and its function cannot be pickled ({error}). Put the "
             "function into a file, and start it with 'python file.py -m ...'."
         ) from error
+
+
+def _pickled(job: Any) -> bytes:
+    """Pickle a job, including the file names of its functions.
+
+    Tracebacks show these names, and Hydra 1.4's test suite for launchers requires them. cloudpickle 3.1.3 writes
+    "<dynamic-code>" instead.
+    """
+    from cloudpickle import CloudPickler
+
+    def reduce(code: CodeType) -> tuple[Any, ...]:
+        return _with_file, (code.co_filename, *CloudPickler.dispatch_table[CodeType](code))
+
+    class Pickler(CloudPickler):  # type: ignore[misc]  # it has no type information
+        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduce}, CloudPickler.dispatch_table)
+
+    buffer = io.BytesIO()
+    Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(job)
+    return buffer.getvalue()
+
+
+def _with_file(file: str, make: Callable[..., CodeType], arguments: Sequence[Any]) -> CodeType:
+    """Make the code of a function, with the name of its file."""
+    return make(*arguments).replace(co_filename=file)
 
 
 def _run(
