@@ -145,8 +145,8 @@ def _shape(line: str) -> str:
     """Return a line as a pattern: blanks count once, and words that differ from run to run match any word."""
 
     def word_shape(word: str) -> str:
-        if set(word) == {"━"}:
-            return "━+"
+        if set(word) <= {"━", "─"}:  # a bar or a line of a table
+            return f"{word[0]}+"
         fixed = re.fullmatch(r"logs/\d+(-\d+)?|[a-z.]+=[^/]+", word) or not re.search(r"\d|/home/", word)
         return re.escape(word) if fixed else r"\S+"
 

@@ -47,6 +47,8 @@ PHRASES = {
     r"as well as they can|as far as anybody": "leave out",
     r"please report this": "say where",
     r"made anew|written anew|write .* anew": "again",
+    r"tid(y|ies|ied|ying) up": "clean up",
+    r"raise hydra": "increase hydra",
 }
 # What may stand, and why
 ALLOWED = [
