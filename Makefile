@@ -1,16 +1,25 @@
 # Two commands for everybody: `make demo` and `make test`. Each sets up what it needs.
+# `make quick` is for before each commit: no scheduler, one line of Hydra, less than 90 seconds.
 PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
+# --dist loadgroup: tests in the order of tests/conftest.py, so what waits long starts first
+PYTEST := -m pytest -q -rs --dist loadgroup
 
-.PHONY: demo test lint docs tests tests-next bench clean
+.PHONY: demo test quick lint docs schedulers tests tests-quick tests-schedulers tests-next bench clean
 
 demo: .venv/installed
 	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
 		hydra/launcher=local hydra/callbacks=mlxp_logging
 	cd example_app && ../.venv/bin/python table.py logs
 
-test: lint docs tests tests-next
+# First what downloads and installs; then, beside what waits for schedulers, what computes. Each prints when it is done
+test:
+	$(MAKE) --jobs=3 --output-sync=target .venv/installed .venv-next/installed schedulers
+	$(MAKE) --jobs=4 --output-sync=target tests-schedulers tests tests-next lint docs
+
+quick:
+	$(MAKE) --jobs=2 --output-sync=target lint tests-quick
 
 lint: .venv/installed
 	.venv/bin/ruff format --check .
@@ -21,23 +30,33 @@ docs: .venv/installed
 	.venv/bin/sphinx-build -W --keep-going -q -E docs docs/_build
 
 tests: .venv/installed
-	.venv/bin/python -m pytest -rs -n 3 --dist loadfile -m "not alone"
-	.venv/bin/python -m pytest -rs -m alone
+	nice .venv/bin/python $(PYTEST) -n 2 -m "not scheduler"
+
+tests-schedulers: .venv/installed schedulers
+	.venv/bin/python $(PYTEST) -n 5 -m scheduler
 
 tests-next: .venv-next/installed
-	.venv-next/bin/python -m pytest -rs -n 3 --dist loadfile -m "not once and not alone"
-	.venv-next/bin/python -m pytest -rs -m "alone and not once"
+	nice .venv-next/bin/python $(PYTEST) -n 3 -m "hydra and not once"
 
-.venv/installed: setup.py pyproject.toml
+tests-quick: .venv/installed
+	.venv/bin/python $(PYTEST) -n 2 -m "not scheduler and not slow"
+
+# SLURM and OAR on this machine; nothing where they cannot be, and there the tests say why they are left out
+schedulers: .venv-uv/bin/uv
+	./tests/clusters/up.sh
+
+.venv-uv/bin/uv:
+	./tests/make-venv $(PYTHON)
+
+.venv/installed: .venv-uv/bin/uv setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv -e '.[dev,docs,example]'
 	touch $@
 
-.venv-next/installed: setup.py pyproject.toml
-	./tests/make-venv $(PYTHON) .venv-next --pre '$(NEXT_HYDRA)' 'omegaconf>=2.4.0rc1'
-	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]'
+.venv-next/installed: .venv-uv/bin/uv setup.py pyproject.toml
+	./tests/make-venv $(PYTHON) .venv-next -e '.[dev,example]' '$(NEXT_HYDRA)' 'omegaconf>=2.4.0rc1'
 	touch $@
 
-# Ours and our peers', on the same work; submission.py needs a SLURM, which it starts where it may
+# This package and its peers on the same work; the submissions go to a real SLURM, which is brought up here
 bench: .venv-bench/installed
 	SLURM_MAXJOBS=50000 ./tests/clusters/slurm-up.sh
 	.venv-bench/ours/bin/python benchmarks/submission.py .venv-bench
@@ -48,12 +67,14 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
 
+# The same Hydra and OmegaConf for all: newer pre-releases compose more slowly
 .venv-bench/installed: setup.py pyproject.toml
 	./tests/make-venv $(PYTHON) .venv-bench/ours .
-	./tests/make-venv $(PYTHON) .venv-bench/plain $$(.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==')
-	./tests/make-venv $(PYTHON) .venv-bench/submitit hydra-submitit-launcher
-	./tests/make-venv $(PYTHON) .venv-bench/mlxp mlxp
+	.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==' > .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/plain -r .venv-bench/hydra.txt
+	./tests/make-venv $(PYTHON) .venv-bench/submitit -r .venv-bench/hydra.txt hydra-submitit-launcher
+	./tests/make-venv $(PYTHON) .venv-bench/mlxp -r .venv-bench/hydra.txt mlxp
 	touch $@
 
 clean:
-	rm -rf .venv .venv-next .venv-bench build dist *.egg-info docs/_build example_app/logs
+	rm -rf .venv .venv-next .venv-bench .venv-uv build dist *.egg-info docs/_build example_app/logs

@@ -18,12 +18,13 @@ setup(
     package_data={"hydra_plugins.mlxp": ["py.typed"], "mlxp_core": ["py.typed"]},
     install_requires=[
         "hydra-core>=1.3.2,<1.5",
-        "omegaconf>=2.3",
+        "omegaconf>=2.3,<2.5",
         "PyYAML>=6.0",
         "GitPython>=3.1",
         "submitit>=1.5",
         "rich>=13",
         "tenacity>=8",
+        "psutil>=5.9",
         "click>=8.1",
     ],
     extras_require={
@@ -42,6 +43,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.15",
             "types-PyYAML",
+            "types-psutil",
             "types-pexpect",
         ],
     },

@@ -1,7 +1,7 @@
-"""What the configurations of many jobs cost beside Hydra's own loader: `python benchmarks/composition.py`.
+"""The cost of composing the configurations of many jobs, next to Hydra's loader: `python benchmarks/composition.py`.
 
-The jobs of a sweep over two values, and over a value and a config group, of the example application; and where jobs
-run, once they have been composed, beside a composition by Hydra to know it.
+Measured for the example application: the jobs of a sweep over two values, those of a sweep over a value and a config
+group, and finding the run directories of jobs that are composed already, for which Hydra composes each once more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from mlxp_core.sweeps.composition import SweepConfigLoader
 
 EXAMPLE = Path(__file__).parent.parent / "example_app" / "configs"
-JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's own time for a job does not depend on how many there are
+JOBS, HYDRAS_JOBS = 1_000, 40  # Hydra's time per job does not depend on the number of jobs
 
 
 def ms_per_job(call: Callable[[list[str]], Any], jobs: Sequence[list[str]]) -> float:

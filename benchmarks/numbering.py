@@ -1,6 +1,6 @@
-"""What a run number costs as the directory fills: `python benchmarks/numbering.py`.
+"""The cost of numbering a run as the directory fills: `python benchmarks/numbering.py`.
 
-Beside it stands the raw tool in the same run: mkdir of the three directories that a numbered run has.
+It is compared, in the same rounds, with mkdir of the three directories of a numbered run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, raw = Path(folder, "ours"), Path(folder, "raw")
         raw.mkdir()
-        print(f"{'runs there':>10}  {'allocate (us)':>13}  {'mkdir (us)':>10}  ratio")
+        print(f"{'runs':>10}  {'allocate (us)':>13}  {'mkdir (us)':>10}  ratio")
         made = 0
         for step in STEPS:
             while made < step:

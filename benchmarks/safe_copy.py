@@ -1,7 +1,7 @@
-"""What a safe copy costs beside git itself: `python benchmarks/safe_copy.py`.
+"""Compare the time for a safe copy with that of git commands: `python benchmarks/safe_copy.py`.
 
-A repository of 20,000 files. A new copy stands beside `git worktree add` of the same commit; finding an existing one,
-with the check of the user's work tree and of the copy, beside `git status`. Both take turns, in one run.
+The repository has 20,000 files. A new copy is compared with `git worktree add` of the same commit. Finding an existing
+copy, including the check of the work tree and of the copy, is compared with `git status`. Both are measured in turns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def git(directory: Path, *arguments: str) -> None:
 
 
 def make_repository(root: Path) -> None:
-    """200 directories of 100 files of some kB, as source code is."""
+    """Create 200 directories of 100 files of some kB, like source code."""
     for number in range(FILES):
         file = root / f"part{number // 1000}" / f"package{number // 100}" / f"module{number}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def make_repository(root: Path) -> None:
     git(root, "config", "user.email", "benchmark@example.org")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message", "files")
-    time.sleep(1.1)  # what is as young as the index is read again by every status
+    time.sleep(1.1)  # files that are as young as the index are read again by every git status
     git(root, "status")
 
 
@@ -49,7 +49,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def compare(name: str, ours: Callable[[], object], raw_name: str, raw: Callable[[], object], turns: int) -> None:
-    """Print the medians in ms, and their ratio. They take turns in going first: the second finds warmer caches."""
+    """Print the medians in ms and their ratio. They take turns in going first: the second has warmer caches."""
     times = []
     for turn in range(turns):
         pair = [(0, ours), (1, raw)] if turn % 2 else [(1, raw), (0, ours)]
@@ -79,8 +79,8 @@ def main() -> None:
             safe_copy(repository, commit, path)
 
         with redirect_stdout(StringIO()):
-            safe_copy(repository, commit, path)  # imports, and warms the caches
-        print(f"{FILES} files{'':<35} {'ms':>6}   {'beside':<18} {'ms':>6}   ratio")
+            safe_copy(repository, commit, path)  # warm the caches, and import what is needed
+        print(f"{FILES} files{'':<35} {'ms':>6}   {'compared with':<18} {'ms':>6}   ratio")
         compare("new copy", new_copy, "git worktree add", worktree, 6)
         found = ("git status", lambda: git(root, "status"), 40)
         compare("find a copy and check it", lambda: safe_copy(repository, commit, path), *found)

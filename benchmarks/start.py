@@ -1,9 +1,9 @@
 """What a Hydra program pays for this package: `python benchmarks/start.py ENVIRONMENTS` (see the Makefile).
 
-- the start of a Hydra program that uses nothing of it, with the package installed and without;
-- in a job, the time from the start of script.sh to the first line of the task function, beside `python main.py` alone.
+- the start of a Hydra program that does not use the package, with and without the package installed;
+- in a job, the time from the start of script.sh to the first line of the task function, next to plain `python main.py`.
 
-Both sides run in turn, pair by pair; the ratio is the median of the pairs' ratios, with its quartiles.
+Both sides run in turn, pair by pair. The ratio is the median of the ratios of the pairs, with its quartiles.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
+
+from environments import print_versions, python_of
 
 APP = """
 import time
@@ -31,7 +33,7 @@ PAIRS = 20
 
 
 def seconds_to_first_line(argv: list[str], place: Path, output: Path | None = None) -> float:
-    """From the start of a command to the first line of the task function."""
+    """Return the seconds from the start of a command to the first line of the task function."""
     start = time.time()
     done = subprocess.run(argv, cwd=place, check=True, capture_output=True, text=True)
     text = done.stdout if output is None else output.read_text()
@@ -39,8 +41,8 @@ def seconds_to_first_line(argv: list[str], place: Path, output: Path | None = No
 
 
 def compare(title: str, ours: Callable[[], float], other: Callable[[], float]) -> None:
-    """Run both in turn and print the ratio."""
-    ours(), other()  # what the file system has not read yet
+    """Run both sides in turn and print the ratio."""
+    ours(), other()  # warms the file system's cache
     pairs = [(ours(), other()) if number % 2 else (other(), ours())[::-1] for number in range(PAIRS)]
     ratios = [one / two for one, two in pairs]
     low, _, high = quantiles(ratios, n=4)
@@ -50,7 +52,8 @@ def compare(title: str, ours: Callable[[], float], other: Callable[[], float]) -
 
 def main() -> None:
     environments = Path(sys.argv[1]).absolute()
-    with_us, without = (str(environments / name / "bin" / "python") for name in ("ours", "plain"))
+    print_versions(environments, ["ours", "plain"])
+    with_us, without = (python_of(environments, name) for name in ("ours", "plain"))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "conf").mkdir()

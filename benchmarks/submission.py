@@ -1,9 +1,9 @@
-"""What it costs to submit a sweep to a real SLURM, beside our peers and the floor: `make bench` (as root on Debian).
+"""The cost of submitting a sweep to a real SLURM, next to peers and a floor: `make bench` (as root on Debian).
 
-All of them submit the same runs of the smallest application into a partition that is held, in turn, in one session.
-The floor is one raw `sbatch --array` and the writing of as many script files. Time and memory are those of the whole
-process, as the operating system accounts for them; calls are counted by programs of the same names before SLURM's own
-on the PATH.
+Each side submits the same runs of the smallest application to a partition that is down, in turn, in one session, with
+the same versions of Hydra and OmegaConf. The floor is one raw `sbatch --array` plus writing as many script files. Time
+and memory are those of the whole process, as accounted for by the operating system. Calls to SLURM are counted by
+wrapper programs that come first on the PATH.
 
     python benchmarks/submission.py ENVIRONMENTS [--sizes 10 100 1000] [--ours-alone 10000] [--rounds 3]
 
@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+from environments import print_versions, python_of
 
 APP = """
 import hydra
@@ -58,7 +60,7 @@ COMMANDS = ("sbatch", "squeue", "sacct", "scontrol", "scancel")
 
 
 class Cost(NamedTuple):
-    """What one submission cost."""
+    """Cost of one submission."""
 
     seconds: float
     megabytes: float
@@ -66,7 +68,7 @@ class Cost(NamedTuple):
 
 
 def submission(name: str, runs: int, environments: Path) -> Cost:
-    """Submit so many runs, and take them back."""
+    """Submit runs with one of the launchers, then cancel them."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         place = Path(folder)
         (place / "conf").mkdir()
@@ -79,7 +81,7 @@ def submission(name: str, runs: int, environments: Path) -> Cost:
             program = place / "bin" / command
             program.write_text(f'#!/bin/sh\necho {command} >> {calls}\nexec /usr/bin/{command} "$@"\n')
             program.chmod(0o755)
-        python = str(environments / ("ours" if name == "floor" else name) / "bin" / "python")
+        python = python_of(environments, "ours" if name == "floor" else name)
         values = f"x={','.join(map(str, range(runs)))}"
         argv = {
             "ours": [python, "main.py", "-m", values, "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"],
@@ -90,9 +92,9 @@ def submission(name: str, runs: int, environments: Path) -> Cost:
         environment = {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
         start = time.perf_counter()
         process = subprocess.Popen(argv, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if name == "submitit":  # it waits for its runs: it has submitted them when SLURM has them all
+        if name == "submitit":  # it waits for its runs; the submission ends when SLURM has all of them
             while submitted() < runs:
-                time.sleep(0.5)  # asking more often takes processor time from what is measured
+                time.sleep(0.5)  # shorter pauses would take processor time from what is measured
             seconds = time.perf_counter() - start
             process.terminate()
         assert process.stderr is not None
@@ -109,7 +111,7 @@ def submission(name: str, runs: int, environments: Path) -> Cost:
 
 
 def submitted() -> int:
-    """How many jobs SLURM has of this user."""
+    """Return the number of jobs that this user has in SLURM."""
     answer = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i"], check=True, capture_output=True, text=True)
     return len(answer.stdout.split())
 
@@ -122,6 +124,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     environments = arguments.environments.absolute()
+    print_versions(environments, ["ours", "submitit", "mlxp"])
     subprocess.run(["scontrol", "update", "partitionname=main", "state=down"], check=True)
     try:
         print(f"{'runs':>6}  {'':<9} {'seconds':>8} {'/ ours':>7}  {'ms/run':>7}  {'MB':>5}  calls to SLURM")
@@ -130,7 +133,7 @@ def main() -> None:
             costs: dict[str, list[Cost]] = {name: [] for name in names}
             for number in range(arguments.rounds):
                 for name in names:
-                    # Peers take minutes for what we do in seconds: their time does not vary by more than that
+                    # One round of a peer takes minutes, much longer than it varies
                     if number == 0 or runs <= 100 or name in ("ours", "floor"):
                         costs[name].append(submission(name, runs, environments))
             ours = median(cost.seconds for cost in costs["ours"])

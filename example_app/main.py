@@ -1,7 +1,6 @@
-"""A plain Hydra application: a small neural network in numpy, trained on handwritten digits.
+"""A plain Hydra application: a small neural network in NumPy, trained on handwritten digits.
 
-Nothing here knows of launchers, schedulers or run directories but Hydra's own. The data are the 1,797 digits of 8 x 8
-pixels that scikit-learn ships.
+It does not depend on hydra-mlxp. The data are the 1,797 images of 8 x 8 pixels that scikit-learn includes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ test_metrics = logging.getLogger("metrics.test")
 
 
 def load_data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images (n, 64) in [0, 1] and labels (n,) for training, then for testing; a fifth is for testing."""
+    """Return images (n, 64) in [0, 1] and labels (n,) for training, then for testing; a fifth is for testing."""
     digits = load_digits()
     order = np.random.default_rng(seed).permutation(len(digits.target))
     images, labels = digits.data[order] / 16.0, digits.target[order]
@@ -34,7 +33,7 @@ def load_data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint, whole or not at all: the run may be killed at any moment."""
+    """Replace the checkpoint atomically: the run may be killed at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(pickle.dumps(state))
@@ -43,7 +42,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 @hydra.main(version_base=None, config_path="configs", config_name="config")
 def main(config: DictConfig) -> float:
-    """Train, and return the accuracy on the test images."""
+    """Train; return the accuracy on the test images."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     checkpoint = run_dir / "artifacts" / "Checkpoint" / "last_ckpt.pkl"
     train_images, train_labels, test_images, test_labels = load_data(config.seed)
@@ -58,7 +57,7 @@ def main(config: DictConfig) -> float:
     log.info("Starting from epoch: %d", first_epoch)
 
     for epoch in range(first_epoch, config.epochs):
-        # The order of an epoch depends on its number alone, so that a resumed run sees what it would have seen
+        # The order depends only on the seed and the epoch, so that a resumed run sees the same batches
         order = np.random.default_rng((config.seed, epoch)).permutation(len(train_labels))
         losses = []
         for start in range(0, len(order), config.batch_size):
@@ -68,7 +67,7 @@ def main(config: DictConfig) -> float:
             losses.append(loss)
         accuracy = network.accuracy(test_images, test_labels)
         log.info("epoch %d  loss %.4f  test accuracy %.4f", epoch, np.mean(losses), accuracy)
-        # Before the checkpoint: a run that is killed between them logs this epoch again, and does not leave it out
+        # Before the checkpoint: a run that is killed in between logs this epoch twice, but never skips it
         train_metrics.info({"loss": np.mean(losses), "epoch": epoch})
         test_metrics.info({"accuracy": accuracy, "epoch": epoch})
         save(

@@ -1,4 +1,4 @@
-"""A fully connected network and two optimizers, in numpy."""
+"""A fully connected network and two optimizers, in NumPy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Network:
     """Layers with ReLU between them and a softmax at the end.
 
     Args:
-        sizes: numbers of units, input and output included.
-        rng: for the initial weights.
+        sizes: Number of units of each layer, including input and output.
+        rng: Random generator for the initial weights.
     """
 
     def __init__(self, sizes: list[int], rng: np.random.Generator) -> None:
@@ -21,7 +21,7 @@ class Network:
             self.parameters += [rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out)), np.zeros(n_out)]
 
     def _activations(self, images: np.ndarray) -> list[np.ndarray]:
-        """The input of each layer, (n, n_in), then the class probabilities, (n, 10)."""
+        """Return the input of each layer, (n, n_in), then the class probabilities, (n, 10)."""
         activations = [images]
         last = len(self.parameters) - 2
         for layer in range(0, len(self.parameters), 2):
@@ -32,7 +32,7 @@ class Network:
         return activations
 
     def loss_and_gradients(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """The mean cross-entropy of a batch, and its gradient by each parameter."""
+        """Return the mean cross-entropy of a batch, and its gradient with respect to each parameter."""
         *inputs, probabilities = self._activations(images)
         rows = np.arange(len(labels))
         loss = float(-np.log(probabilities[rows, labels] + 1e-12).mean())
@@ -46,7 +46,7 @@ class Network:
         return loss, gradients
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """The part of the images that is given its label."""
+        """Return the fraction of images that are classified correctly."""
         return float((self._activations(images)[-1].argmax(axis=1) == labels).mean())
 
 
@@ -58,7 +58,7 @@ class SGD:
         self.state = [np.zeros_like(parameter) for parameter in parameters]
 
     def step(self, parameters: list[np.ndarray], gradients: list[np.ndarray]) -> None:
-        """Change the parameters in place."""
+        """Update the parameters in place."""
         for parameter, gradient, velocity in zip(parameters, gradients, self.state, strict=True):
             velocity *= self.momentum
             velocity -= self.lr * gradient
@@ -73,7 +73,7 @@ class Adam:
         self.state = [np.zeros((2, *parameter.shape)) for parameter in parameters] + [np.zeros(1)]
 
     def step(self, parameters: list[np.ndarray], gradients: list[np.ndarray]) -> None:
-        """Change the parameters in place."""
+        """Update the parameters in place."""
         *moments, steps = self.state
         steps += 1
         for parameter, gradient, moment in zip(parameters, gradients, moments, strict=True):
@@ -84,5 +84,5 @@ class Adam:
 
 
 def make_optimizer(parameters: list[np.ndarray], name: str, **options: float) -> SGD | Adam:
-    """The optimizer of a config group's choice."""
+    """Return the optimizer that the config group `optimizer` selects."""
     return {"sgd": SGD, "adam": Adam}[name](parameters, **options)

@@ -1,4 +1,4 @@
-"""What the user sees of a launch: plain lines, and a progress bar where there is a terminal."""
+"""Output for the user: plain lines, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -18,31 +18,45 @@ if TYPE_CHECKING:
 SILENT = 1_000
 # Runs that are named one by one
 NAMED = 20
-# What was said of slow things
-_TOLD: set[str] = set()
+# Messages that notify_if_slow has printed
+_notified: set[str] = set()
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line now, on stdout or another stream. A launch goes on where nobody reads it, or letters are lacking."""
+def say(text: str, stream: TextIO | None = None) -> bool:
+    """Print a line to stdout or another stream, and flush it.
+
+    The program continues if the other end of a pipe is closed, and characters that the stream cannot encode are
+    escaped.
+
+    Returns:
+        Whether the line was written. After a closed pipe, everything else for that stream is dropped.
+    """
+    stream = sys.stdout if stream is None else stream
     try:
         try:
             print(text, file=stream, flush=True)
         except UnicodeEncodeError:
             print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
     except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the program
+        silent = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of the program
+        if stream is sys.stderr:
+            sys.stderr = silent
+        else:
+            sys.stdout = silent
+        return False
+    return True
 
 
 @contextmanager
 def notify_if_slow(text: str) -> Iterator[None]:
-    """Say on stderr what is waited for, when that takes more than two seconds; the same text once in a process."""
+    """Print what the program waits for to stderr after two seconds; the same text only once in a process."""
 
-    def tell() -> None:
-        if text not in _TOLD:
-            _TOLD.add(text)
+    def notify() -> None:
+        if text not in _notified:
+            _notified.add(text)
             say(text, sys.stderr)
 
-    timer = threading.Timer(2, tell)
+    timer = threading.Timer(2, notify)
     timer.daemon = True
     timer.start()
     try:
@@ -52,17 +66,17 @@ def notify_if_slow(text: str) -> Iterator[None]:
 
 
 def plural(things: Sized, noun: str) -> str:
-    """The noun, in the plural where there is not one thing."""
+    """Return the noun, in the plural unless there is exactly one thing."""
     return noun if len(things) == 1 else f"{noun}s"
 
 
 def count(things: Sized, noun: str) -> str:
-    """How many things: `1 run`, `3 runs`."""
+    """Return the number of things with their noun: `1 run`, `3 runs`."""
     return f"{len(things)} {plural(things, noun)}"
 
 
 class Progress:
-    """How far a known number of runs is, in plain lines."""
+    """Progress of a known number of runs, in plain lines."""
 
     def __init__(self, title: str, total: int) -> None:
         self.total = total
@@ -75,7 +89,7 @@ class Progress:
         say(f"  {self.done}/{self.total}  {'COMPLETE' if succeeded else 'FAILED  '}  {line}")
 
     def note(self, text: str) -> None:
-        """Report what the others do; seen on a terminal alone."""
+        """Show what the other runs do, on a terminal only."""
 
     def say(self, text: str) -> None:
         """Print a line between the reports."""
@@ -83,7 +97,7 @@ class Progress:
 
 
 class _Bar(Progress):
-    """The same on a terminal."""
+    """Progress as a bar on a terminal, with a line for each run that ended."""
 
     def __init__(self, title: str, total: int, bar: rich.progress.Progress) -> None:
         self.bar = bar
@@ -105,7 +119,7 @@ class _Bar(Progress):
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Progress]:
-    """Show how far a known number of runs is: by a bar on a terminal, by lines elsewhere."""
+    """Show the progress of a known number of runs: a bar on a terminal, lines otherwise."""
     if not sys.stdout.isatty():
         yield Progress(title, total)
         return

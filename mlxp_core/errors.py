@@ -1,125 +1,103 @@
-"""Our errors. Each message says what is wrong, where, and what to do next.
-
-MlxpError
-├── OptionError              an option has a value that cannot work
-├── SettingsError            a project's settings file cannot be read, or holds what it must not
-├── AppCommandError          this process cannot be started again by a command line
-├── LaunchInsideRunError     a run tried to launch runs
-├── LaunchInterruptedError   the user stopped a launch half-way
-├── RunDirectoryError        a run directory cannot be numbered, made or written
-├── RunFailedError           a run ended without a result
-├── LaunchRecordError        the record of a launch is damaged, or of another kind
-├── WrongUseError            a command was asked for what cannot be
-│   ├── NoRunsError              there are no runs in a directory
-│   ├── SelectionError           what the user named is no run, or several
-│   └── ConditionError           a condition on runs cannot be read
-├── GitError                 git could not do what it was asked, or the repository is in no state for it
-├── NoAnswerError            a question to the user got no answer
-├── SafeCopyError            the copy of the code cannot be made
-├── CommandError             another program could not do what it was asked
-│   ├── CommandNotFoundError     it is not on this machine
-│   └── CommandTimeoutError      it did not answer
-├── SchedulerUnavailableError  the scheduler does not say what it knows of its jobs
-└── SubmissionError          the scheduler did not take a job
-    ├── SubmissionDeferredError  not now, but it may later
-    ├── AnswerUnreadableError    it did, but nobody can read which one
-    └── SubmissionUnknownError   nobody can say whether it took the job
-"""
+"""The errors of this package. Each message says what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
 
 class MlxpError(Exception):
-    """Base of all errors that are meant to be read by the user."""
+    """Base class of all errors that are meant for the user."""
 
 
 class OptionError(MlxpError):
-    """An option has a value that cannot work."""
+    """An option has a value that is not allowed."""
 
 
 class SettingsError(MlxpError):
-    """A project's settings file cannot be read, or holds what it must not."""
+    """A project's settings file cannot be read, or its content is not allowed."""
 
 
 class AppCommandError(MlxpError):
-    """This process cannot be started again by a command line."""
+    """No command line can start this application again."""
 
 
 class LaunchInsideRunError(MlxpError):
-    """A run that we launched tried to launch runs itself."""
+    """A run that we launched tried to launch runs."""
 
 
 class LaunchInterruptedError(MlxpError):
-    """The user stopped a launch half-way."""
+    """The user interrupted a launch."""
 
 
 class RunDirectoryError(MlxpError):
-    """A run directory cannot be numbered, made or written."""
+    """A run directory cannot be numbered, created, read or written."""
+
+
+class RunRecordError(MlxpError):
+    """The record of a run (info.yaml) is damaged or cannot be read."""
 
 
 class RunFailedError(MlxpError):
-    """A run ended without leaving a result."""
+    """A run ended without a result."""
 
 
 class LaunchRecordError(MlxpError):
-    """The record of a launch is damaged, or of another kind than this version knows."""
+    """The record of a launch is damaged, or was written by another version."""
 
 
 class WrongUseError(MlxpError):
-    """A command was asked for what cannot be; its exit status is 2."""
+    """A command was used in a way that makes no sense; its exit status is 2."""
 
 
 class NoRunsError(WrongUseError):
-    """There are no runs in a directory, or there is no such directory."""
+    """A directory does not exist, or contains no runs."""
 
 
 class SelectionError(WrongUseError):
-    """What the user named is no run, or several."""
+    """The user's selection names no run, or several where one is needed."""
 
 
 class ConditionError(WrongUseError):
-    """A condition on runs cannot be read."""
+    """A condition on runs cannot be parsed."""
 
 
 class GitError(MlxpError):
-    """git could not do what it was asked, or the repository is in no state for it."""
+    """A git command failed, or the state of the repository does not allow the operation."""
 
 
 class NoAnswerError(MlxpError):
-    """A question to the user got no answer."""
+    """A question to the user was not answered."""
 
 
 class SafeCopyError(MlxpError):
-    """The copy of the code cannot be made."""
+    """A safe copy of the code cannot be created or used."""
 
 
 class CommandError(MlxpError):
-    """Another program could not do what it was asked."""
+    """Another program failed."""
 
 
 class CommandNotFoundError(CommandError):
-    """A program is not on this machine."""
+    """A program is not installed."""
 
 
 class CommandTimeoutError(CommandError):
-    """A program did not answer in time; it may still do what it was asked."""
+    """A program did not respond in time; it may still finish its work."""
 
 
 class SchedulerUnavailableError(MlxpError):
-    """The scheduler does not say what it knows of its jobs."""
+    """A scheduler does not respond to queries about its jobs."""
 
 
 class SubmissionError(MlxpError):
-    """The scheduler did not take a job."""
+    """A scheduler did not accept a job."""
 
 
 class SubmissionDeferredError(SubmissionError):
-    """The scheduler cannot take a job now, and may later."""
+    """A scheduler cannot accept a job now, but may accept it later."""
 
 
 class AnswerUnreadableError(SubmissionError):
-    """The scheduler took a job, as far as one sees, and its class cannot read from the answer which one."""
+    """A scheduler seems to have accepted a job, but its class found no job id in the answer."""
 
 
 class SubmissionUnknownError(SubmissionError):
-    """Nobody can say whether the scheduler took a job."""
+    """It is unknown whether a scheduler accepted a job."""

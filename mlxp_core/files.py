@@ -1,18 +1,27 @@
-"""Files that appear whole or not at all, and one error for what cannot be read or written."""
+"""Reading and writing files: whole or not at all, and with one error for what cannot be read or written."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from mlxp_core.errors import RunDirectoryError
 
 
-def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
-    """Write a file so that readers see the old text or the new one, never a part; `mode` is cut by the umask.
+def write_whole(path: Path, text: str, mode: int = 0o666, *, durable: bool = False) -> None:
+    """Write a file so that readers see the old text or the new one, never a part.
+
+    Args:
+        path: The file; missing directories above it are made.
+        text: Its new text.
+        mode: Permissions of the file, without those that the umask forbids.
+        durable: Whether the text must be on the disk before it replaces the old one; otherwise a power cut may leave an
+            empty file. It takes milliseconds, which is too long for each file of a launch of a thousand runs.
 
     Raises:
-        RunDirectoryError: it cannot be written (permissions, a full disk, ...).
+        RunDirectoryError: The file cannot be written (permissions, a full disk, ...).
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
@@ -20,6 +29,9 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(text)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -29,10 +41,10 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """What a file holds; None when there is none.
+    """Return the content of a file; None if there is no such file.
 
     Raises:
-        RunDirectoryError: it cannot be read.
+        RunDirectoryError: The file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -42,16 +54,35 @@ def read_if_there(path: Path) -> bytes | None:
         raise RunDirectoryError(f"Cannot read {path}: {error.strerror}. Choose another directory.") from error
 
 
+def read_regular(path: Path | str) -> bytes:
+    """Return the content of a regular file; anything else, such as a FIFO, could block its reader for ever.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO is opened without waiting for a writer
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = os.read(descriptor, status.st_size)
+        while len(content) < status.st_size and (more := os.read(descriptor, status.st_size - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
 def cannot_write(path: Path, error: OSError) -> RunDirectoryError:
-    """The error for a path that cannot be written."""
+    """Return the error for a path that cannot be written."""
     return RunDirectoryError(f"Cannot write {path}: {error.strerror}. Make room or choose another directory.")
 
 
 def check_writable(directory: Path) -> None:
-    """Find out, without writing, whether a directory can be written, or made.
+    """Check, without writing, that a directory can be written, or made.
 
     Raises:
-        RunDirectoryError: it cannot.
+        RunDirectoryError: It cannot.
     """
     existing = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):

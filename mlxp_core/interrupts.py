@@ -1,23 +1,19 @@
-"""Ctrl-C and its kin: when they come, what has begun is finished or taken back, and then said."""
+"""Ctrl-C, SIGTERM and a lost terminal: each interrupts a program only where that leaves a consistent state."""
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
-# What a terminal sends to all programs in it
-TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
-STOP_SIGNALS = {*TERMINAL_SIGNALS, signal.SIGTERM}
+# What stops a program: Ctrl-C, the end of its terminal, a polite kill
+STOP_SIGNALS = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
 
 
 @contextmanager
 def interrupts_blocked(numbers: set[signal.Signals]) -> Iterator[None]:
-    """Keep signals from this process and from programs that it starts; one that comes is delivered at the end."""
+    """Block signals in this process and in programs that it starts; deliver them at the end of the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -26,10 +22,39 @@ def interrupts_blocked(numbers: set[signal.Signals]) -> Iterator[None]:
 
 
 @contextmanager
-def raise_on_signals() -> Iterator[None]:
-    """Make SIGTERM, and the SIGHUP of a lost terminal, interrupt as Ctrl-C does; what is ignored (nohup) stays so.
+def interrupts_deferred() -> Iterator[Callable[[], None]]:
+    """Let stop signals interrupt this process only where the block calls the yielded function, and at its end.
 
-    In another thread than the main one signals cannot be caught, and nothing changes.
+    Unlike with `interrupts_blocked`, programs that are started in the block receive signals as usual. Outside of the
+    main thread, where Python handles no signals, nothing changes.
+
+    Raises:
+        KeyboardInterrupt: A stop signal arrived and the block did not raise an exception of its own.
+    """
+    received: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            if callable(signal.getsignal(number)):  # neither ignored (nohup) nor fatal
+                before[number] = signal.signal(number, lambda number, _: received.append(number))
+
+    def interrupt_here() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    try:
+        yield interrupt_here
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    interrupt_here()
+
+
+@contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, unless the signal is ignored (nohup).
+
+    Outside of the main thread, where Python handles no signals, nothing changes.
     """
 
     def interrupt(*_: object) -> None:
@@ -45,23 +70,3 @@ def raise_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def wait_readable(file: TextIO) -> None:
-    """Wait until something can be read, or the input has ended.
-
-    In a read, a signal that comes just before it is not handled until something is read; here it is handled at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(woken, False)
-    before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        while file.fileno() not in select.select([file.fileno(), woken], [], [])[0]:
-            os.read(woken, 1024)  # of a signal whose handler lets the program go on
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(wake)
-        os.close(woken)

@@ -1,4 +1,4 @@
-"""Keeping two processes from doing the same thing at once."""
+"""A lock between processes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mlxp_core.files import cannot_write
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[int]:
-    """Hold a lock, waiting for the process that has it; yields a file descriptor that holds it.
+def locked(path: Path, activity: str) -> Iterator[int]:
+    """Hold a lock, after waiting for a process that has it; yield a file descriptor that holds it.
 
-    A program that inherits the descriptor holds the lock too, until it has ended, even if this process is gone before.
-    This is what no library's lock does.
+    A program that inherits the descriptor also holds the lock, until it exits, even if this process exits earlier. The
+    lock packages on PyPI (filelock, portalocker) do not offer that.
 
     Args:
-        path: of the file that is locked; made when it is not there.
-        what: what the other process does, as the beginning of a sentence: `logs is being tidied up`.
+        path: File to lock; created if it does not exist.
+        activity: What the other process does, as the beginning of a sentence: `logs is being cleaned up`.
 
     Raises:
-        RunDirectoryError: the file cannot be made.
+        RunDirectoryError: The file cannot be created.
     """
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -34,7 +34,7 @@ def locked(path: Path, what: str) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.say(f"{what} by another process; waiting for it ...")
+            console.say(f"{activity} by another process; waiting for it ...")
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:  # a file system without locks
             pass

@@ -1,17 +1,16 @@
-"""Asking the user at a terminal; what to ask is decided elsewhere."""
+"""Ask the user a question on the terminal."""
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from mlxp_core import console
 from mlxp_core.errors import NoAnswerError
-from mlxp_core.interrupts import wait_readable
 
 
 def has_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Return whether a user can see questions and answer them."""
     return _is_terminal(sys.stdin) and (_is_terminal(sys.stdout) or _is_terminal(sys.stderr))
 
 
@@ -19,35 +18,39 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _shown() -> TextIO:
-    """Where text is seen, also when stdout goes to a file or through a pipe."""
-    return sys.stdout if _is_terminal(sys.stdout) else sys.stderr
-
-
 def say(text: str) -> None:
-    """Show text where it is seen."""
-    console.say(text, _shown())
+    """Print a text that belongs to a question: on stdout, or on stderr if stdout is not a terminal."""
+    console.say(text, sys.stdout if _is_terminal(sys.stdout) else sys.stderr)
 
 
 def choose(prompt: str, letters: str) -> str:
-    """One of some letters; asked again until it is one."""
-    while True:
-        answer = ask(prompt).lower()
-        if len(answer) == 1 and answer in letters:
-            return answer
-        say(f"{answer!r} is not one of {', '.join(letters)}.")
+    """Ask until the answer is one of some letters; return it in lower case.
+
+    Raises:
+        NoAnswerError: The input ended.
+    """
+    import click  # most programs that import this module never ask
+
+    choice = click.Choice(list(letters), case_sensitive=False)
+    return _prompt(prompt, value_proc=lambda answer: choice(answer.strip()))
 
 
 def ask(prompt: str) -> str:
-    """The answer to a question, without the blanks around it.
+    """Ask for a text; return it without surrounding blanks, or "" if the user only pressed Enter.
 
     Raises:
-        NoAnswerError: the input ended.
+        NoAnswerError: The input ended.
     """
-    print(prompt, end="", file=_shown(), flush=True)
-    # Not input(), which a signal that comes after the prompt and before its read does not end
-    wait_readable(sys.stdin)
-    answer = sys.stdin.readline()
-    if not answer:
-        raise NoAnswerError("The input ended before the question was answered. Nothing was launched.")
-    return answer.strip()
+    return _prompt(prompt, default="", show_default=False).strip()
+
+
+def _prompt(text: str, **options: Any) -> str:
+    import click
+
+    try:
+        answer: str = click.prompt(text, prompt_suffix="", err=not _is_terminal(sys.stdout), **options)
+    except click.Abort as abort:  # click's answer to both Ctrl-C and the end of the input
+        if isinstance(abort.__context__, EOFError):
+            raise NoAnswerError("The input ended before the question was answered. Nothing was launched.") from None
+        raise KeyboardInterrupt from None
+    return answer

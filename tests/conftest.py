@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from tests.clusters import Cluster, start
+from tests.clusters import Cluster, start, using_oar
+from tests.clusters.own_slurm import OwnSlurm, accounts_of
+from tests.clusters.own_slurm import own_slurm as new_slurm
 from tests.programs import App
 from tests.projects import Project
 
+# A busy machine is no failure; `pytest --hypothesis-profile=nightly` tries more
+settings.register_profile("tests", settings.default, deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=10_000)
+settings.load_profile("tests")
+# Else each start compiles this package again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As at a terminal, also where the tests themselves were started in the background: programs inherit what is ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -40,35 +51,62 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "my project" / "tutorial").create()
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        "slurm",
-        pytest.param("slurm-no-accounting", marks=[pytest.mark.once, pytest.mark.alone]),
-        "oar",
-    ],
-)
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+@pytest.fixture(scope="session", params=["slurm", pytest.param("slurm-no-accounting", marks=pytest.mark.once), "oar"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Each real scheduler in turn."""
-    return start(request.param, tmp_path_factory)
+    if request.param == "slurm-no-accounting":
+        slurm: Cluster = request.getfixturevalue("slurm_without_accounts")
+        return slurm
+    return start(request.param)
 
 
 @pytest.fixture(scope="session", params=["slurm", "oar"])
-def scheduler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def scheduler(request: pytest.FixtureRequest) -> Cluster:
     """SLURM, then OAR: for what accounting does not touch."""
-    return start(request.param, tmp_path_factory)
+    return start(request.param)
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def slurm() -> Cluster:
     """A real SLURM."""
-    return start("slurm", tmp_path_factory)
+    return start("slurm")
 
 
 @pytest.fixture(scope="session")
-def oar(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def own_slurm() -> Iterator[OwnSlurm]:
+    """A SLURM that no other process uses, whose controller a test may stop."""
+    name = f"own{os.getpid()}"
+    start("slurm")  # and the accounts
+    with accounts_of(name), new_slurm(ClusterName=name) as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="session")
+def slurm_without_accounts() -> Iterator[OwnSlurm]:
+    """A SLURM as in many small labs: its sacct fails."""
+    with new_slurm(AccountingStorageType="accounting_storage/none") as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="session")
+def oar() -> Cluster:
     """A real OAR."""
-    return start("oar", tmp_path_factory)
+    return start("oar")
+
+
+def uses(item: pytest.Item, *schedulers: str) -> bool:
+    """Whether a test has one of these schedulers."""
+    names = {*getattr(item, "fixturenames", ())} - {"cluster", "scheduler"}
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    names |= {parameters.get("cluster"), parameters.get("scheduler")}
+    return not names.isdisjoint(schedulers)
+
+
+@pytest.fixture(autouse=True)
+def _oar_is_up(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test marked `alone` stops OAR: no other uses it meanwhile, in whatever process."""
+    with using_oar(alone="alone" in request.keywords) if uses(request.node, "oar") else nullcontext():
+        yield
 
 
 @pytest.fixture
@@ -81,6 +119,32 @@ def scheduler_app(scheduler: Cluster, request: pytest.FixtureRequest) -> App:
 def cluster_app(cluster: Cluster, request: pytest.FixtureRequest) -> App:
     """The probe application in the home of the scheduler's user."""
     return cluster.app(request.node.name).write_probe()
+
+
+_SCHEDULERS = ("slurm", "oar", "own_slurm", "slurm_without_accounts", "slurm-no-accounting")
+# Modules whose tests take a second and more each: `make quick` runs the first of each, and none of the slowest
+_SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
+_SLOW = {
+    *("test_callbacks", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
+    *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
+    *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a scheduler; first what stops OAR, then what waits long, which then takes no time of its own."""
+    begun = set(_SLOWEST)
+    for item in items:
+        if uses(item, *_SCHEDULERS):
+            item.add_marker("scheduler")
+        elif item.path.stem in begun:
+            item.add_marker("slow")
+        elif item.path.stem in _SLOW:
+            begun.add(item.path.stem)
+        if "sweeps" in getattr(item, "fixturenames", ()):  # one process starts them, all at once
+            item.add_marker(pytest.mark.xdist_group("sweeps"))
+    items.sort(key=lambda item: (not item.get_closest_marker("alone"), not item.get_closest_marker("waits")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -135,7 +135,7 @@ def check(step: Step, shown: str) -> None:
     for line in step.output:
         if line.strip() in ("", _LEFT_OUT):
             continue
-        ends_a_run = line.startswith("  COMPLETE")
+        ends_a_run = line.lstrip().startswith(("COMPLETE", "FAILED"))
         found = re.compile(_shape(line)).search(shown, 0 if ends_a_run else place)
         assert found, f"{step.command}\nnot shown: {line}\n{shown}"
         place = max(place, found.end())

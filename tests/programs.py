@@ -13,6 +13,9 @@ from typing import Any
 
 import yaml
 
+from tests.support.warm_start import warm
+
+LOGGING = "hydra/callbacks=mlxp_logging"
 # An application that writes down what it sees of its start into its run directory.
 PROBE = """
 import json, os, sys
@@ -95,7 +98,7 @@ class App:
     def run(
         self, *arguments: str, program: tuple[str, ...] = ("main.py",), env: Mapping[str, str] | None = None
     ) -> Result:
-        """Start `python main.py ARGUMENTS` and wait for it."""
+        """Start `python main.py ARGUMENTS` and wait for it; by a fork of a warmed Python where that is the same."""
         return self.call(self.python, *program, *arguments, env=env)
 
     def sweep(self, *arguments: str, **kwargs: Any) -> Result:
@@ -106,10 +109,15 @@ class App:
 
     def call(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 400) -> Result:
         """Run any command in the application's directory, as its user."""
+        environment = {**self.environment, "PWD": str(self.directory), **(env or {})}
+        if argv[0] == str(Path(self.python).with_name("mlxp")):
+            argv = (self.python, *argv)
+        if server := warm(argv, environment):
+            return Result(*server.run(argv, self.directory, environment, self.user, timeout))
         process = subprocess.run(
             argv,
             cwd=self.directory,
-            env={**self.environment, "PWD": str(self.directory), **(env or {})},
+            env=environment,
             user=self.user,
             group=self.user,
             extra_groups=[] if self.user else None,

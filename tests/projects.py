@@ -1,4 +1,4 @@
-"""Applications in real git repositories, for what is said of the code that runs."""
+"""Applications in real git repositories, for tests of versioning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOTH = "hydra/callbacks=[mlxp_logging,mlxp_versioning]"
 
 
 def option(**values: object) -> list[str]:
-    """Overrides for options of mlxp_versioning."""
+    """Return overrides for options of mlxp_versioning."""
     return [f"hydra.callbacks.mlxp_versioning.{name}={value}" for name, value in values.items()]
 
 
@@ -26,7 +26,7 @@ COPY = [BOTH, *option(run_from="copy")]
 
 @dataclass(frozen=True)
 class State:
-    """All of a repository that a launch must leave alone."""
+    """The parts of a repository that a launch must not change."""
 
     head: str
     refs: str
@@ -46,13 +46,13 @@ class Project(App):
         subprocess.run(["chown", "-R", f"{self.user}:", str(self.root)], check=True)
 
     def git(self, *arguments: str) -> str:
-        """Run git at the top of the repository, which must succeed."""
+        """Run git at the top of the repository; it must succeed."""
         result = self.call("git", "-C", str(self.root), *arguments)
         assert result.status == 0, result.text
         return result.stdout.strip()
 
     def create(self) -> Project:
-        """Make the repository, with one commit."""
+        """Create the repository, with one commit."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.user:
             self.give()
@@ -76,22 +76,22 @@ class Project(App):
         return self.git("rev-parse", "HEAD")
 
     def copies(self) -> list[Path]:
-        """The safe copies, and whatever else lies beside them."""
+        """Return the safe copies, and everything else in their directory."""
         return sorted(path for path in self.directory.glob(".workdir/*/*") if path.name != ".gitignore")
 
     def state(self) -> State:
-        """What must be the same after a launch that changes nothing."""
+        """Return the state, which must be the same after a launch that changes nothing."""
         index = (Path(self.root) / self.git("rev-parse", "--git-path", "index")).read_bytes()
         refs = self.git("for-each-ref", "--format=%(refname) %(objectname)")
         head = f"{self.head} {self.git('branch', '--show-current')}"
         return State(head, refs, self.call("git", "--no-optional-locks", "status", "--porcelain").stdout, index)
 
     def records(self) -> list[dict[str, Any]]:
-        """info.yaml of each run."""
+        """Return the content of info.yaml of each run."""
         return [info(run) for run in self.runs()]
 
     def launch(self, *arguments: str, **kwargs: Any) -> Result:
-        """Start the application with versions looked after; it must succeed."""
+        """Start the application in a safe copy; it must succeed."""
         result = self.run(*arguments, *COPY, **kwargs)
         assert result.status == 0, result.text
         return result
@@ -101,7 +101,7 @@ _SITE_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 
 def virtual_environment(directory: Path, outer: str) -> str:
-    """A new environment that also sees the packages of another; the path of its Python."""
+    """Create an environment that also has the packages of another; return the path of its Python."""
     subprocess.run([outer, "-m", "venv", "--without-pip", str(directory)], check=True)
     python = str(directory / "bin" / "python")
     own, outer_packages = (
@@ -112,6 +112,6 @@ def virtual_environment(directory: Path, outer: str) -> str:
 
 
 def install_editable(project: Project, *settings: str, outer: str) -> None:
-    """`pip install -e` of a project into its environment, by another environment's pip."""
+    """Install a project into its environment by `pip install -e`, with the pip of another environment."""
     pip = [outer, "-m", "pip", "--disable-pip-version-check", "--python", project.python, "install", "-q", "--no-deps"]
     subprocess.run([*pip, *settings, "-e", str(project.root)], check=True)

@@ -1,6 +1,10 @@
-"""Applications at a terminal, as a user meets their questions."""
+"""Applications on a terminal, for tests that answer questions."""
 
 from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
 
 import pexpect
 
@@ -8,7 +12,7 @@ from tests.programs import App
 
 
 class Terminal:
-    """The application, started at a terminal."""
+    """An application on a terminal."""
 
     def __init__(self, app: App, *arguments: str, program: str | None = None) -> None:
         self.child: pexpect.spawn[str] = pexpect.spawn(
@@ -22,17 +26,29 @@ class Terminal:
         )
 
     def until(self, prompt: str) -> str:
-        """What is shown up to a prompt."""
+        """Wait for a prompt; return the text before it."""
         self.child.expect_exact(prompt)
         return str(self.child.before).replace("\r\n", "\n")
 
     def answer(self, text: str, prompt: str) -> str:
-        """Answer a prompt; what is shown up to the next one, less the echo of the answer."""
+        """Answer a prompt; return the text up to the next prompt, without the echo of the answer."""
         self.child.sendline(text)
         return self.until(prompt).removeprefix(f"{text}\n")
 
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Send a signal once the program waits for an answer.
+
+        Python handles a signal that comes just before it reads only after the read: no user is that fast, a test is.
+        """
+        while Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.01)
+        if number == signal.SIGINT:
+            self.child.sendcontrol("c")
+        else:
+            self.child.kill(number)
+
     def end(self, text: str | None = None) -> tuple[int, str]:
-        """Answer the last prompt; the exit status and what is shown up to the end."""
+        """Answer the last prompt; return the exit status and the remaining text."""
         if text is not None:
             self.child.sendline(text)
         self.child.expect(pexpect.EOF)

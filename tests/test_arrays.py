@@ -1,4 +1,4 @@
-"""One request for a whole sweep, its limits, and runs that share a job: on the real schedulers."""
+"""Arrays: one request for a whole sweep, limits, and runs that share a job, on the real schedulers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.clusters import Cluster
 from tests.programs import App, info
 
-# Writes down when it began and ended
+# An application that records when it began and ended
 TIMED = """
 import time
 from pathlib import Path
@@ -33,20 +33,20 @@ if __name__ == "__main__":
 
 
 def timed(app: App) -> App:
-    """Make it the application that writes down when it began and ended."""
+    """Make an application the one above."""
     app.write("main.py", TIMED)
     app.write("conf/config.yaml", "x: 0\nseconds: 2\nbad: -1\n")
     return app
 
 
-def at_once(app: App) -> int:
-    """How many runs went on at the same time, at the most."""
+def max_concurrent(app: App) -> int:
+    """Return the maximum number of concurrent runs."""
     spans = [tuple(map(float, file.read_text().split())) for file in app.directory.rglob("span")]
     return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 
 
 def requests(app: App) -> list[Path]:
-    """The directories of all requests."""
+    """Return the directories of all requests."""
     return sorted(answer.parent for answer in app.directory.rglob("answer.txt"))
 
 
@@ -66,7 +66,7 @@ def test_one_request(scheduler: Cluster, scheduler_app: App) -> None:
 
 
 @pytest.mark.once
-def test_a_task_that_is_killed_says_so_in_its_own_log(scheduler: Cluster, scheduler_app: App) -> None:
+def test_the_log_of_a_task_says_that_it_was_killed(scheduler: Cluster, scheduler_app: App) -> None:
     scheduler_app.sweep(f"hydra/launcher={scheduler.launcher}", "x=1,2", "action=sleep60")
     ids = scheduler.job_ids(scheduler_app)
     scheduler.wait_for_runs(scheduler_app, 2)
@@ -79,17 +79,17 @@ def test_a_task_that_is_killed_says_so_in_its_own_log(scheduler: Cluster, schedu
 
 
 @pytest.mark.once
-def test_so_many_runs_at_once(slurm: Cluster) -> None:
-    """Also when the sweep is more than one request."""
+def test_array_parallelism(slurm: Cluster) -> None:
+    """The limit also holds between requests."""
     app = timed(slurm.app("array-parallelism"))
     slurm.sweep(app, "x=range(5)", "hydra.launcher.array_parallelism=2", "hydra.launcher.max_array_size=3")
     assert len(requests(app)) == 2
-    assert at_once(app) == 2
+    assert max_concurrent(app) == 2
     assert len(list(app.directory.rglob("span"))) == 5
 
 
 @pytest.mark.once
-def test_oar_has_no_such_limit(scheduler_app: App, scheduler: Cluster) -> None:
+def test_oar_has_no_array_parallelism(scheduler_app: App, scheduler: Cluster) -> None:
     if scheduler.launcher == "oar":
         result = scheduler_app.run("-m", "x=1,2", "hydra/launcher=oar", "hydra.launcher.array_parallelism=1")
         assert result.status == 1
@@ -98,7 +98,7 @@ def test_oar_has_no_such_limit(scheduler_app: App, scheduler: Cluster) -> None:
 
 
 def test_runs_that_share_a_job(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """One that fails does not stop the others; each has its own directory, status and exit code."""
+    """A run that fails does not stop the others; each has its own directory, status and exit code."""
     app = timed(scheduler.app(request.node.name))
     options = ["hydra.launcher.runs_per_job=4", "hydra.launcher.parallel_runs=2", "hydra/callbacks=mlxp_logging"]
     states = scheduler.sweep(app, "x=range(5)", "bad=1", *options)
@@ -110,7 +110,7 @@ def test_runs_that_share_a_job(scheduler: Cluster, request: pytest.FixtureReques
     assert "told to fail" in (runs[1] / "log.stderr").read_text()
     first = [tuple(map(float, (run / "span").read_text().split())) for run in runs[:4]]
     assert max(sum(start <= moment < end for start, end in first) for moment, _ in first) == 2
-    # What completed is not run again with its job; what failed is
+    # When the job runs again, completed runs are skipped and failed runs are repeated
     before = [(run / "span").read_text() for run in runs[:4]]
     script = requests(app)[0] / "script.sh"
     task = {"SLURM_ARRAY_TASK_ID": "0", "OAR_JOB_ID": "0"}
@@ -129,22 +129,24 @@ def test_runs_that_share_a_cancelled_job(scheduler: Cluster, request: pytest.Fix
     scheduler.wait_for(lambda: [info(app.directory / f"logs/{n}")["status"] for n in (1, 2)] == ["RUNNING"] * 2)
     scheduler.cancel(ids)
     scheduler.wait(ids)
-    if scheduler.launcher == "slurm":  # OAR gives no time for it
+    if scheduler.launcher == "slurm":  # OAR kills at once
         scheduler.wait_for(lambda: [info(app.directory / f"logs/{n}")["status"] for n in (1, 2)] == ["FAILED"] * 2)
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
-    """SLURM says how large one may be."""
+    """The limit comes from SLURM."""
     app = slurm.app("max-array-size").write_probe()
     output = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
     limit = int(re.findall(r"MaxArraySize\s*=\s*(\d+)", output)[0])
     result = app.run("-m", "x=1,2", "hydra/launcher=slurm", f"hydra.launcher.max_array_size={limit + 1}")
     assert result.status == 1
-    assert f"hydra.launcher.max_array_size={limit + 1} is more than SLURM takes here, which is {limit}" in result.stderr
-    with slurm.held():
-        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")
+    assert (
+        f"hydra.launcher.max_array_size must be at most {limit}, the limit of SLURM here; got {limit + 1}."
+        in result.stderr
+    )
+    with slurm.held() as held:
+        app.sweep(f"x=range({limit + 1})", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging", held)
         slurm.cancel(slurm.job_ids(app))
     assert [len(list(request.glob("[0-9]*"))) for request in requests(app)] == [limit, 0]
     assert len(slurm.job_ids(app)) == limit + 1
@@ -153,20 +155,27 @@ def test_a_sweep_larger_than_an_array(slurm: Cluster) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism=0 cannot be: give a number above 0"),
-        (["hydra.launcher.runs_per_job=3"], "hydra.launcher.runs_per_job=3 is more than this sweep has runs (2)"),
-        (["hydra.launcher.parallel_runs=2"], "hydra.launcher.parallel_runs=2 is more than the runs that share a job"),
+        (["hydra.launcher.array_parallelism=0"], "hydra.launcher.array_parallelism must be a positive integer, got 0."),
+        (
+            ["hydra.launcher.runs_per_job=3"],
+            "hydra.launcher.runs_per_job must be at most the number of runs in the sweep (2), got 3.",
+        ),
+        (
+            ["hydra.launcher.parallel_runs=2"],
+            "hydra.launcher.parallel_runs must be at most hydra.launcher.runs_per_job (1), ",
+        ),
         (
             ["hydra.launcher.array_parallelism=1", "hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"],
-            "hydra.launcher.array_parallelism=1 is less than the 2 runs at a time in one job",
+            "hydra.launcher.array_parallelism must be at least hydra.launcher.parallel_runs (2), the number of runs "
+            "at a time in one job; got 1.",
         ),
-        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size=0 cannot be"),
+        (["hydra.launcher.max_array_size=0"], "hydra.launcher.max_array_size must be a positive integer, got 0."),
         (["hydra.launcher.wait=maybe"], "hydra.launcher.wait"),
-        (["hydra.launcher.submit_function=sometimes"], "it is auto or never"),
+        (["hydra.launcher.submit_function=sometimes"], "submit_function must be auto or never, got sometimes."),
     ],
     ids=str,
 )
-def test_options_that_cannot_hold(app: App, options: list[str], message: str) -> None:
+def test_options_out_of_range(app: App, options: list[str], message: str) -> None:
     result = app.run("-m", "x=1,2", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", *options)
     assert result.status == 1
     assert message in result.stderr + result.stdout
@@ -182,12 +191,11 @@ def test_one_launch_has_one_request(app: App, override: str) -> None:
     assert not (app.directory / "multirun").exists()
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_a_directory_that_is_gone_when_its_run_starts(scheduler: Cluster, scheduler_app: App) -> None:
-    """The others run; whoever waits is told."""
-    with scheduler.held():
-        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging")
+def test_a_run_directory_removed_before_the_run_starts(scheduler: Cluster, scheduler_app: App) -> None:
+    """The job fails, and the other runs are unaffected."""
+    with scheduler.held() as held:
+        scheduler_app.sweep("x=1,2", f"hydra/launcher={scheduler.launcher}", "hydra/callbacks=mlxp_logging", held)
         shutil.rmtree(scheduler_app.directory / "logs" / "1")
     assert scheduler.wait(scheduler.job_ids(scheduler_app)) == ["FAILED", "COMPLETED"]
     assert [run.name for run in scheduler_app.runs()] == ["2"]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
+from tests.clusters import Cluster, oar_service
 from tests.programs import App, Result
+
+pytestmark = pytest.mark.hydra
 
 
 def refused(app: App, result: Result, *messages: str) -> None:
-    """The launch ended with these messages alone, and left nothing."""
+    """Check that the launch failed with these messages, and left nothing behind."""
     assert result.status == 1, result.text
     for message in messages:
         assert message in result.stderr
@@ -29,16 +31,25 @@ def refused(app: App, result: Result, *messages: str) -> None:
         (["hydra/launcher=slurm", "hydra.launcher.wltime=3"], ["hydra.launcher.wltime"]),
         (["hydra/launcher=slurm", "+hydra.launcher.timeout_mn=3"], ["hydra.launcher.timeout_mn", "timeout_min?"]),
         (["hydra/launcher=slurm", "hydra.launcher.timeout_min=soon"], ["'soon'", "Integer"]),
-        (["hydra/launcher=slurm", "hydra.launcher.nodes=0"], ["hydra.launcher.nodes=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs=0", "above 0"]),
-        (["hydra/launcher=local", "hydra.launcher.n_jobs=-1"], ["hydra.launcher.n_jobs=-1", "above 0"]),
+        (
+            ["hydra/launcher=slurm", "hydra.launcher.nodes=0"],
+            ["hydra.launcher.nodes must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=0"],
+            ["hydra.launcher.n_jobs must be a positive integer, got 0."],
+        ),
+        (
+            ["hydra/launcher=local", "hydra.launcher.n_jobs=-1"],
+            ["hydra.launcher.n_jobs must be a positive integer, got -1."],
+        ),
         (["hydra/launcher=local", "hydra.launcher.env_cmd={a: b}"], ["hydra.launcher.env_cmd", "list of strings"]),
         (["hydra/launcher=local", "hydra.launcher.shell_path=/no/sh"], ["/no/sh", "shell_path"]),
         (["hydra/launcher=oar", "hydra.launcher.mem_gb=4"], ["OAR has no memory resource", "memory_property"]),
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", "hydra.launcher.mem_gb=4"], ["memory_property"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 1025}"], ["1024 bytes"]),
         (["hydra/launcher=oar", "hydra.launcher.dry_run=true", f"hydra.launcher.name={'x' * 101}"], ["100 bytes"]),
-        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["cannot store"]),
+        (["hydra/launcher=oar", "hydra.launcher.dry_run=true", 'hydra.launcher.name="it\'s"'], ["no ' or"]),
         (["hydra/launcher=slurm", "hydra.launcher.dry_run=true", 'hydra.launcher.option_cmd=["a\nb"]'], ["line break"]),
         (["hydra/launcher=slurm"], ["'sbatch' is not on this machine", "hydra/launcher=local"]),
         (["hydra/launcher=oar"], ["'oarsub' is not on this machine", "hydra/launcher=local"]),
@@ -55,7 +66,7 @@ def test_refused_before_anything_is_written(app: App, arguments: list[str], mess
 
 @pytest.mark.once
 @pytest.mark.skipif(os.getuid() != 0, reason="acts as another user, which only root can")
-def test_a_directory_of_somebody_else(slurm: Cluster) -> None:
+def test_a_directory_of_another_user(slurm: Cluster) -> None:
     app = slurm.app("denied").write_probe()
     refused(
         app,
@@ -68,20 +79,20 @@ def test_a_directory_of_somebody_else(slurm: Cluster) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["local", "slurm", "oar"])
-def test_a_run_launches_no_runs(app: App, launcher: str) -> None:
+def test_a_run_cannot_launch_runs(app: App, launcher: str) -> None:
     result = app.run("-m", "x=1", f"hydra/launcher={launcher}", env={"MLXP_RUN_DIR": "/home/me/logs/5"})
     refused(app, result, "The run /home/me/logs/5 tried to launch runs")
 
 
 def test_a_run_may_use_hydra(app: App) -> None:
-    """But for launching, a program inside a run does what it likes."""
+    """A program inside a run may use Hydra for everything except our launchers."""
     inside = {"MLXP_RUN_DIR": "/home/me/logs/5"}
     assert app.run("x=5", "hydra/launcher=slurm", env=inside).status == 0
     assert app.run("-m", "x=5,6", "hydra/launcher=basic", "hydra/callbacks=mlxp_logging", env=inside).status == 0
 
 
 def test_a_script_launches_nothing(app: App) -> None:
-    """A job is started with the sweep's own options, and yet runs once."""
+    """A job is started with the options of the sweep, but runs only once."""
     app.write("conf/config.yaml", "defaults: [_self_, {override hydra/launcher: local}]\nx: 1\naction: null\n"
               "hydra: {mode: MULTIRUN, launcher: {n_jobs: 1}, sweeper: {params: {x: '1,2'}}}\n")  # fmt: skip
     result = app.run()
@@ -172,20 +183,20 @@ def _nothing_left(app: App, result: Result, words: str) -> None:
 @pytest.mark.alone
 @pytest.mark.once
 def test_oar_server_is_down(oar: Cluster) -> None:
-    """oarsub says that the job is killed. It is not: it runs when the server is back."""
+    """oarsub reports that the job is killed, but the job runs when the server is back."""
     app = oar.app("oar-down").write_probe()
-    with service("Almighty"):
+    with oar_service("Almighty"):
         result = app.run("-m", "x=1,2", "hydra/launcher=oar")
     assert result.status == 0, result.text
     assert len(oar.job_ids(app)) == 2
-    assert "OAR also said" in result.stdout
+    assert "OAR also reported" in result.stdout
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     assert len(app.runs()) == 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_full_disk(app: App, tmp_path: Path) -> None:
-    """A file system that fills while the directories are written."""
+    """A file system that becomes full while the run directories are written."""
     small = tmp_path / "small"
     small.mkdir()
     mounted = app.call("mount", "-t", "tmpfs", "-o", "size=64k,mode=777", "tmpfs", str(small))
@@ -203,7 +214,7 @@ def test_full_disk(app: App, tmp_path: Path) -> None:
 
 
 @pytest.mark.once
-def test_a_refused_launch_leaves_an_older_run_alone(slurm: Cluster) -> None:
+def test_a_refused_launch_does_not_change_an_older_run(slurm: Cluster) -> None:
     app = slurm.app("slurm-older").write_probe()
     app.run("x=1", "hydra/callbacks=mlxp_logging")
     slurm.sweep(app, "x=2", "hydra/callbacks=mlxp_logging")
@@ -234,7 +245,7 @@ def test_a_name_that_is_too_long(app: App) -> None:
     refused(app, result, "File name too long")
 
 
-def test_numbers_that_are_none(app: App) -> None:
+def test_infinity_and_nan(app: App) -> None:
     for value in ("inf", "nan"):
         result = app.run("-m", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", f"hydra.launcher.mem_gb={value}")
-        refused(app, result, f"hydra.launcher.mem_gb={value} cannot be")
+        refused(app, result, f"hydra.launcher.mem_gb must be a positive number, got {value}.")

@@ -1,4 +1,4 @@
-"""mlxp_logging numbers runs for every launcher, and keeps their records true."""
+"""mlxp_logging numbers the runs of every launcher, and keeps their records correct."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import hydra
 import pytest
 import yaml
 
-from tests.programs import PROBE, App, info
+from tests.programs import LOGGING, PROBE, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
+pytestmark = pytest.mark.hydra
 
 
 def logs(app: App) -> list[str]:
-    """The numbers in logs/."""
+    """Return the numbers in logs/."""
     return sorted((path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()), key=int)
 
 
@@ -49,7 +49,7 @@ def test_plain_run(app: App) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
-def test_sweeps_go_on_numbering(app: App, launcher: str) -> None:
+def test_sweeps_continue_the_numbering(app: App, launcher: str) -> None:
     app.run(LOGGING)
     app.sweep(LOGGING, f"hydra/launcher={launcher}", "x=1,2,3")
     app.sweep(LOGGING, f"hydra/launcher={launcher}", "x=4,5", "hydra.sweeper.max_batch_size=1")
@@ -94,12 +94,12 @@ def test_forced_log_id(app: App, mode: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
-def test_forced_log_id_names_one_run(app: App, launcher: str) -> None:
+def test_forced_log_id_in_a_sweep(app: App, launcher: str) -> None:
     result = app.run(
         "-m", LOGGING, f"hydra/launcher={launcher}", "hydra.callbacks.mlxp_logging.forced_log_id=3", "x=1,2"
     )
     assert result.status == 1
-    assert "names the directory of one run, and this sweep has several" in result.stderr
+    assert "names the directory of one run, but this sweep has several" in result.stderr
     assert "Traceback" not in result.stderr
     assert len(app.runs()) <= (1 if launcher == "basic" else 0)
 
@@ -108,8 +108,8 @@ def test_forced_log_id_names_one_run(app: App, launcher: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("forced_log_id=0", "runs are numbered from 1"),
-        ("forced_log_id=-2", "runs are numbered from 1"),
+        ("forced_log_id=0", "forced_log_id must be a positive integer, or -1 for the next free number, got 0."),
+        ("forced_log_id=-2", "forced_log_id must be a positive integer, or -1 for the next free number, got -2."),
         ("parent_log_dir=main.py/logs", "main.py is not a directory"),
     ],
 )
@@ -126,23 +126,44 @@ def test_bad_options_stop_hydra(app: App, option: str, message: str, mode: tuple
     ("action", "error"),
     [
         ("raise", {"type": "ValueError", "message": "told to fail"}),
-        ("exit4", {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}),
+        ("exit4", {"type": "Exit", "message": "the program exited during the run, by sys.exit or an interrupt"}),
     ],
 )
-def test_failed_runs_say_so(app: App, action: str, error: dict[str, str], mode: tuple[str, ...]) -> None:
+def test_failed_runs_are_recorded(app: App, action: str, error: dict[str, str], mode: tuple[str, ...]) -> None:
     assert app.run(*mode, LOGGING, f"action={action}").status != 0
     record = info(app.directory / "logs" / "1")
     assert (record["status"], record["error"]) == ("FAILED", error)
 
 
+@pytest.mark.parametrize("mode", [(), ("-m",), ("-m", "hydra/launcher=local")])
+def test_a_forked_process_leaves_the_record_alone(app: App, mode: tuple[str, ...]) -> None:
+    """The end of a child process, by sys.exit, is not the end of the run."""
+    forked = """
+    child = os.fork()
+    if not child:
+        sys.exit(3)
+    os.waitpid(child, 0)
+    record = Path(seen["output_dir"], "metadata", "info.yaml").read_text()
+    Path(seen["output_dir"], "during.yaml").write_text(record)
+    action ="""
+    app.write("main.py", PROBE.replace("\n    action =", forked, 1))
+    result = app.run(*mode, LOGGING)
+    assert result.status == 0, result.text
+    run = app.directory / "logs" / "1"
+    during = yaml.safe_load((run / "during.yaml").read_text())
+    assert (during["status"], "error" in during) == ("RUNNING", False)
+    record = info(run)
+    assert (record["status"], "error" in record, record["attempts"]) == ("COMPLETE", False, 1)
+
+
 def test_another_launcher_in_other_processes(app: App) -> None:
-    """A launcher that carries the callbacks to its own processes, by pickle."""
+    """A launcher that pickles the callbacks for its own processes."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher is not installed")
     app.sweep(LOGGING, "hydra/launcher=joblib", "x=1,2")
     assert logs(app) == ["1", "2"]
 
 
-def test_nothing_of_it_shows_in_git(app: App) -> None:
+def test_run_directories_are_ignored_by_git(app: App) -> None:
     assert app.call("git", "init", "-q").status == 0
     app.call("git", "add", "-A")
     app.run(LOGGING)
@@ -161,7 +182,7 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
 
 
 def test_no_warnings(app: App) -> None:
-    """Hydra 1.4 warns of callbacks that the application does not list; ours are vouched for."""
+    """Hydra 1.4 warns about callbacks that the application does not list, but not about ours."""
     new = not hydra.__version__.startswith("1.3")
     program = PROBE.replace("version_base=None, ", "") if new else PROBE
     app.write("main.py", program)

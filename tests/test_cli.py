@@ -1,4 +1,4 @@
-"""The commands that look at runs, on runs of this machine."""
+"""The commands that show runs, with runs on this machine."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import yaml
 from mlxp_core.runs import reader as runs_module
 from mlxp_core.runs.reader import RunReader
 from tests.programs import App, info
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.once
 MLXP = str(Path(sys.executable).with_name("mlxp"))
@@ -39,7 +40,7 @@ def mlxp(app: App, *arguments: str, status: int = 0) -> str:
 
 
 def listed(app: App, *arguments: str) -> list[dict[str, Any]]:
-    """What `mlxp ls --json` says."""
+    """Return what `mlxp ls --json` prints."""
     found: list[dict[str, Any]] = json.loads(mlxp(app, "ls", "--json", *arguments))
     return found
 
@@ -49,7 +50,7 @@ def statuses(app: App, *arguments: str) -> dict[str, str]:
 
 
 def change(run: Path, **values: Any) -> None:
-    """Give a run's record other values."""
+    """Change values in a run's record."""
     path = run / "metadata" / "info.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}, sort_keys=False))
 
@@ -87,13 +88,13 @@ def test_list_show_log(app: App) -> None:
     assert row["directory"] == str(app.directory / "logs" / "2")
     table = list(csv.DictReader(io.StringIO(mlxp(app, "ls", "--csv"))))
     assert [row["train.loss"] for row in table] == ["0.5", "0.25", "nan", "0.75"]
-    assert mlxp(app, "ls", "--where", "x>100").splitlines()[-1] == "No run is like that."
+    assert mlxp(app, "ls", "--where", "x>100").splitlines()[-1] == "No matching runs."
 
     shown = mlxp(app, "show", "2")
     for part in ("is FAILED: ValueError: told to fail", "x=2 action=raise", "a line on stdout", "a line on stderr",
                  f"bash {app.directory}/logs/2/script.sh", "train.loss=0.25", "exit       1"):  # fmt: skip
         assert part in shown
-    assert mlxp(app, "show", "1-3,2", "logs/1").count("log.stdout, its last") == 3
+    assert mlxp(app, "show", "1-3,2", "logs/1").count("of log.stdout:") == 3
     assert mlxp(app, "log", "3") == "a line on stdout\n"
     assert mlxp(app, "log", "--err", str(app.directory / "logs" / "3")) == "a line on stderr\n"
     assert mlxp(app, "log", "-f", "1") == "a line on stdout\n"
@@ -109,16 +110,24 @@ def test_list_show_log(app: App) -> None:
         (["ls", "--sort", "y"], "no run has 'y'"),
         (["ls", "--columns", "run,statos"], "did you mean status?"),
         (["ls", "--status", "FALED"], "did you mean FAILED?"),
-        (["ls", "--json", "--csv"], "cannot go together"),
-        (["ls", "nowhere"], "There is no directory nowhere"),
+        (["ls", "--json", "--csv"], "cannot be combined"),
+        (["ls", "nowhere"], "No ./nowhere here. Run mlxp where you launched the runs"),
         (["ls", "conf"], "There are no runs in "),
-        (["show", "7"], "There is no run 7 in logs; it has 1 to 1."),
+        (["show", "7"], "There is no run 7 in logs; it has 1."),
         (["show", "5-9"], "There is no run 5-9 in logs"),
-        (["show", "1,x"], "'1,x' is no run"),
+        (["show", "1,x"], "'1,x' is not a run"),
         (["show", "conf/"], "it has no info.yaml"),
         (["log", "1-3"], None),
+        (
+            ["ls", "--columns", "run,", "status"],
+            "--columns ends with a comma (got 'run,'). Write the list without spaces",
+        ),
+        (["ls", "--status", "FAILED,", "TIMEOUT"], "--status ends with a comma"),
+        (["status"], "Did you mean 'mlxp ls'?"),
+        (["kill", "1"], "Did you mean 'mlxp cancel'?"),
+        (["tail", "1"], "Did you mean 'mlxp log -f'?"),
         (["show"], "Missing argument"),
-        (["log", "logs/none"], "'logs/none' is no run"),
+        (["log", "logs/none"], "'logs/none' is not a run"),
     ],
 )
 def test_wrong_use(tmp_path: Path, arguments: list[str], said: str | None) -> None:
@@ -131,8 +140,34 @@ def test_wrong_use(tmp_path: Path, arguments: list[str], said: str | None) -> No
     assert said in text
 
 
+def test_missing_run(tmp_path: Path) -> None:
+    """The message lists the existing runs."""
+    app = App(tmp_path)
+    for number in (1, 3, 4):
+        make_run(tmp_path / "logs" / str(number), status="COMPLETE", exit_status=0)
+    for number in range(1, 101):
+        make_run(tmp_path / "many" / str(2 * number), status="COMPLETE", exit_status=0)
+    assert "There is no run 2 in logs; it has 1, 3-4." in mlxp(app, "show", "2", status=2)
+    text = mlxp(app, "show", "1", "-d", "many", status=2)
+    assert "it has 2, 4, 6, 8, 10, 12, ..., 190, 192, 194, 196, 198, 200." in text
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    """The message names Hydra's own directories if they contain runs."""
+    app = App(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    assert mlxp(app, "ls", status=2) == (
+        "No ./logs here. Run mlxp where you launched the runs, or give their directory.\n"
+    )
+    make_run(tmp_path / "multirun" / "2026-11-23" / "03-31-43" / "0", status="COMPLETE", exit_status=0)
+    for command in (["ls"], ["watch"], ["show", "1"], ["cancel", "--all"], ["resubmit", "--failed"]):
+        text = mlxp(app, *command, status=2)
+        assert text.endswith(" There are runs in ./multirun: try 'mlxp ls multirun'.\n")
+    assert "There is no directory /nowhere." in mlxp(app, "ls", "/nowhere", status=2)
+
+
 def make_run(path: Path, **values: Any) -> Path:
-    """A run directory with a record, as a local launch leaves it."""
+    """Make a run directory with a record, like that of a local run."""
     (path / "metadata").mkdir(parents=True)
     (path.parent / ".numbers").touch()
     record = {
@@ -150,7 +185,7 @@ def make_run(path: Path, **values: Any) -> Path:
     return path
 
 
-def test_records_that_are_not_whole(tmp_path: Path) -> None:
+def test_unreadable_records(tmp_path: Path) -> None:
     app = App(tmp_path)
     logs = tmp_path / "logs"
     for number in range(1, 7):
@@ -169,7 +204,7 @@ def test_records_that_are_not_whole(tmp_path: Path) -> None:
 
 
 def test_another_users_runs(tmp_path: Path) -> None:
-    """They are shown, and nothing is written among them."""
+    """The runs are listed, and nothing is written in their directories."""
     if os.getuid() != 0:
         pytest.skip("needs another user")
     tmp_path.chmod(0o755)
@@ -194,56 +229,49 @@ import os, sys
 from mlxp_core.cli import main
 from mlxp_core.results import listing
 from mlxp_core.status import local_processes, resolver
-import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib
+import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib, psutil
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]
 main()
 """
 
 
-def test_a_killed_process(app: App) -> None:
-    """Of a run with a script, of one with its script, and of a plain one."""
+def test_killed_processes(app: App) -> None:
+    """The application of a local run, the whole sweep with its scripts, and a plain run."""
     sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
     plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
-    wait_for(lambda: len(app.runs()) == 3)
+    wait_until(lambda: len(app.runs()) == 3)
     assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
     records = {run.name: info(run) for run in app.runs()}
-    (alone,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
-    first, second = sorted(records.keys() - {alone})
-    os.kill(records[first]["process_id"], signal.SIGKILL)
-    wait_for(lambda: info(logs / first)["status"] == "FAILED")
+    (plain_run,) = [name for name, record in records.items() if record["scheduler"]["name"] is None]
+    first, second = sorted(records.keys() - {plain_run})
     os.killpg(sweep.pid, signal.SIGKILL)
+    os.kill(records[first]["process_id"], signal.SIGKILL)
+    wait_until(lambda: info(logs / first)["status"] == "FAILED")
     os.killpg(os.getpgid(records[second]["process_id"]), signal.SIGKILL)
-    os.kill(records[alone]["process_id"], signal.SIGKILL)
+    os.kill(records[plain_run]["process_id"], signal.SIGKILL)
     plain.communicate()
     sweep.communicate()
     rows = {row["run"]: row for row in listed(app)}
     assert rows[first]["reason"] == "ended by signal SIGKILL during the run"
-    for name in (second, alone):
+    for name in (second, plain_run):
         assert info(logs / name)["status"] == "RUNNING"
         assert rows[name]["status"] == "FAILED"
-        assert "is gone and left no end: it was killed" in rows[name]["reason"]
+        assert "has ended without recording an exit: it was killed" in rows[name]["reason"]
     (waiting,) = rows.keys() - records.keys()
     assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
-    change(logs / alone, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
-    assert statuses(app)[alone] == "FAILED"
-    change(logs / alone, hostname="another-machine")
-    assert statuses(app)[alone] == "UNKNOWN"
+    change(logs / plain_run, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
+    assert statuses(app)[plain_run] == "FAILED"
+    change(logs / plain_run, hostname="another-machine")
+    assert statuses(app)[plain_run] == "UNKNOWN"
 
 
-def wait_for(condition: Any, timeout_s: float = 400) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_a_run_whose_script_still_works(app: App) -> None:
-    """Before the application starts, and between its end and that of its script, it goes on."""
+def test_run_with_running_script(app: App) -> None:
+    """A run is RUNNING while its script is, also before the application starts and after it ends."""
     script = app.write("logs/1/script.sh", "sleep 30\n")
-    make_run_over(app.directory / "logs" / "1", process_id=2**22 + 1)
+    make_run_without_process(app.directory / "logs" / "1", process_id=2**22 + 1)
     assert statuses(app) == {"1": "FAILED"}
     process = subprocess.Popen(["sh", str(script)])
     try:
@@ -253,8 +281,8 @@ def test_a_run_whose_script_still_works(app: App) -> None:
         process.wait()
 
 
-def make_run_over(path: Path, **values: Any) -> None:
-    """The record of a run whose process is gone."""
+def make_run_without_process(path: Path, **values: Any) -> None:
+    """Make the record of a run whose process no longer exists."""
     other = make_run(path.parent / "other", status="RUNNING", **values)
     (other / "metadata").rename(path / "metadata")
     (other / "log.stdout").unlink()
@@ -271,11 +299,11 @@ def test_hydras_own_directories(app: App) -> None:
     assert list(statuses(app, str(first / "1"))) == ["1"]
     assert "x=2" in mlxp(app, "show", "1", "-d", str(first))
     assert "x=2" in mlxp(app, "show", str(first / "1"))
-    assert "The number 0 means 2 runs in multirun" in mlxp(app, "show", "0", "-d", "multirun", status=2)
+    assert "2 runs in multirun have the number 0" in mlxp(app, "show", "0", "-d", "multirun", status=2)
     assert not list(first.glob("*/.mlxp-cache.json"))
 
 
-def test_launches_that_are_not_submitted(app: App) -> None:
+def test_unsubmitted_launches(app: App) -> None:
     app.sweep("x=1,2,3", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra.launcher.max_array_size=2",
               "hydra/callbacks=mlxp_logging")  # fmt: skip
     assert {row["reason"] for row in listed(app)} == {"it was a dry run"}
@@ -284,7 +312,7 @@ def test_launches_that_are_not_submitted(app: App) -> None:
     plan.write_text(plan.read_text().replace('"dry_run": true', '"dry_run": false'))
     assert set(statuses(app).values()) == {"NOT_SUBMITTED"}
     assert f"'mlxp resume {launch.parent}' submits it" in listed(app)[0]["reason"]
-    assert "3/3 over: 3 NOT_SUBMITTED" in mlxp(app, "watch", status=1)
+    assert "3/3 finished: 3 NOT_SUBMITTED" in mlxp(app, "watch", status=1)
     (launch / "1").mkdir(exist_ok=True)
     (launch / "1" / "answer.txt").touch()
     size = json.loads(plan.read_text())["array_size"]
@@ -306,7 +334,7 @@ class Silent(SLURMScheduler):
 """
 
 
-def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
+def test_scheduler_that_cannot_be_queried(app: App) -> None:
     app.write("custom_scheduler.py", CUSTOM)
     app.sweep("x=1,2", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
     (launch,) = app.directory.glob("logs/sweeps/*/launch-1")
@@ -320,18 +348,18 @@ def test_a_scheduler_that_cannot_be_asked(app: App) -> None:
     change(app.directory / "logs" / "1", **start, scheduler={"name": "Silent", "scheduler_job_id": "1"})
     result = app.call(MLXP, "ls", "--columns", "run,status,job")
     assert [line.split() for line in result.stdout.splitlines()[-2:]] == [["1", "RUNNING", "1"], ["2", "STARTING", "2"]]
-    assert "Silent cannot be asked" in result.stderr
+    assert "Silent cannot be queried" in result.stderr
     slow = CUSTOM.replace("[]", '["sleep", "2.5"]') + "\n    def parse_states(self, output):\n        return {}\n"
     app.write("custom_scheduler.py", slow)
     result = app.call(MLXP, "ls")
-    assert "Waiting for Silent to answer, for 60 s at most ...\n" in result.stderr
+    assert "Waiting for Silent to respond, for at most 60 s ...\n" in result.stderr
     (app.directory / "custom_scheduler.py").unlink()
     result = app.call(MLXP, "ls")
     assert result.status == 0
-    assert "There is no scheduler custom_scheduler.Silent" in result.stderr
+    assert "Scheduler custom_scheduler.Silent not found" in result.stderr
 
 
-def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_records_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = tmp_path / "logs"
     for number in range(1, 6):
         run = make_run(logs / str(number), status="COMPLETE", exit_status=0)
@@ -354,15 +382,15 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pyte
     assert listing() == 0
     change(logs / "3", user="else")
     assert listing() == 1
-    assert listing() == 1  # so young that it may change again unseen
+    assert listing() == 1  # changed so recently that another change may have the same time
     for damage in ("", "[]", '{"format": 1, "files": {"1/metadata/info.yaml": 3}}', '{"format": 9}'):
         (logs / ".mlxp-cache.json").write_text(damage)
         assert listing() == 5
         assert listing() == 1
 
 
-def test_two_listings_at_once(app: App) -> None:
-    """Of so many runs that a second process reads the metrics."""
+def test_concurrent_listings(app: App) -> None:
+    """Both are complete, and the cache stays whole."""
     for number in range(1, 1002):
         make_run(app.directory / "logs" / str(number), status="COMPLETE", exit_status=0)
     app.write("logs/7/metrics/train.json", '{"loss": 0.5}\n')
@@ -376,17 +404,17 @@ def test_two_listings_at_once(app: App) -> None:
 
 
 def test_watch_and_follow(app: App) -> None:
-    """Plain lines in a pipe, a live table on a terminal; both end with the last run."""
-    app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older one, of no interest
+    """watch prints lines to a pipe and a live table to a terminal; both commands exit when the last run ends."""
+    app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older run, which watch leaves out
     sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
-    wait_for(lambda: len(app.runs()) == 3)
+    wait_until(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
     stdout, stderr = watching.communicate(timeout=400)
-    assert "0/2 over: 2 RUNNING" in stdout, stderr
+    assert "0/2 finished: 2 RUNNING" in stdout, stderr
     assert "RUNNING -> COMPLETE  x=2" in stdout
-    assert stdout.splitlines()[-1] == "2/2 over: 2 COMPLETE"
+    assert stdout.splitlines()[-1] == "2/2 finished: 2 COMPLETE"
     assert watching.returncode == 0
     assert following.communicate(timeout=400) == ("a line on stdout\n", "3 is COMPLETE\n")
     assert following.returncode == 0
@@ -398,21 +426,21 @@ def test_watch_and_follow(app: App) -> None:
 
 
 def terminal(app: App, *arguments: str, env: Any = None) -> Any:
-    """The command on a terminal of its own."""
-    # Tests that run in the background of a shell ignore it
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": heed}
+    """Start the command on its own terminal."""
+    # Tests that run in the background of a shell ignore SIGINT
+    restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": restore}
     return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
 def test_on_a_terminal(app: App) -> None:
-    """A table that fits, with colours unless they are not wanted."""
+    """The table fits the terminal, and has colors unless NO_COLOR is set."""
     make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
     app.write("logs/1/metadata/overrides.yaml", "- key=" + "long" * 30 + "\n")
-    for environment, colours in (({}, True), ({"NO_COLOR": "1"}, False)):
+    for environment, colors in (({}, True), ({"NO_COLOR": "1"}, False)):
         env = {**os.environ, "TERM": "xterm", **environment}
         text = terminal(app, "ls", env=env).read()
-        assert ("\x1b[32m" in text) is colours
+        assert ("\x1b[32m" in text) is colors
         assert "COMPLETE" in text
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
         assert all(len(line) <= 100 for line in lines)
@@ -420,7 +448,7 @@ def test_on_a_terminal(app: App) -> None:
 
 
 def test_interrupted(app: App) -> None:
-    """Ctrl-C ends watching and following, without a word."""
+    """Ctrl-C ends watch and log -f without a message."""
     start = datetime.now().astimezone().isoformat()
     run = make_run(app.directory / "logs" / "1", status="RUNNING", process_id=os.getpid(), start_time=start)
     (run / "log.stdout").write_text("RUNNING\n")
@@ -433,11 +461,34 @@ def test_interrupted(app: App) -> None:
         assert program.exitstatus == 130
 
 
+def test_closed_pipe(app: App) -> None:
+    """Only lines for the closed pipe are dropped."""
+    code = (
+        "import sys; from mlxp_core.console import say; print(say('lost', sys.stderr), say('x', sys.stderr), say('y'))"
+    )
+    make_run(
+        app.directory / "logs" / "1", status="RUNNING", process_id=os.getpid(), start_time="2126-01-01T00:00+00:00"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run([app.python, "-c", code], stdout=subprocess.PIPE, stderr=pipe, text=True, check=True)
+        assert done.stdout == "y\nFalse True True\n"
+        for arguments, status in ((["ls"], 0), (["watch"], 1)):
+            result = subprocess.run(
+                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60
+            )
+            assert (result.returncode, result.stderr) == (status, b"")
+
+
 def test_help(app: App) -> None:
     top = mlxp(app, "--help")
     for command in ("ls", "show", "log", "watch", "resume"):
         assert command in top
         assert "Example" in mlxp(app, command, "--help")
+    assert "..." not in re.sub(r"(?<=[A-Z])\.\.\.|\[ARGS\]\.\.\.", "", top)  # no summary is cut
+    assert max(map(len, top.splitlines())) <= 80
+    assert mlxp(app, "--version").startswith("hydra-mlxp 0.")
     code = "import sys, mlxp_core.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = app.call(app.python, "-c", code).stdout.split()
     assert not {"hydra", "omegaconf", "rich", "yaml", "submitit", "git"} & set(loaded)

@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import PROBE, App, Result, info
+from tests.programs import LOGGING, PROBE, App, Result, info
 from tests.projects import COPY, Project
+from tests.support.cli import mlxp, statuses
+from tests.support.processes import wait_until
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.once
 
-LOGGING = "hydra/callbacks=mlxp_logging"
-
-
-def mlxp(app: App, *arguments: str) -> Result:
-    """The command, as the application's user."""
-    return app.call(str(Path(app.python).parent / "mlxp"), *arguments)
-
-
-def statuses(app: App, *arguments: str) -> dict[str, str]:
-    """What `mlxp ls` says of each run."""
-    rows = json.loads(mlxp(app, "ls", *arguments, "--json").stdout)
-    return {row["run"]: row["status"] for row in rows}
-
 
 def cancel(app: App, *arguments: str) -> Result:
-    """Cancel runs; OAR may take longer for it than the command waits."""
+    """Cancel runs; OAR may need more time than the command waits."""
     result = mlxp(app, "cancel", *arguments, "-y")
     shown = result.stdout.partition("Now:\n")[2]
-    assert "CANCELLED" in shown or "not over yet" in result.stderr, result.text
-    assert (result.status == 0) == ("not over yet" not in result.stderr)
+    assert "CANCELLED" in shown or "Not cancelled yet" in result.stderr, result.text
+    assert (result.status == 0) == ("Not cancelled yet" not in result.stderr)
     left = [line.split()[0] for line in shown.splitlines()]
     wait_until(lambda: not any(statuses(app)[Path(run).name] == "RUNNING" for run in left))
     return result
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
 def running(app: App) -> int:
-    """How many runs have begun."""
+    """Return how many runs have started."""
     return len(list(app.directory.glob("logs/*/seen.json")))
 
 
 def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    """Waiting and running tasks of an array, and one that is over."""
+    """Pending, running and finished tasks of an array."""
     app = cluster.app(f"actions-{request.node.name}").write_probe()
     extra = ["hydra.launcher.array_parallelism=2"] if cluster.launcher == "slurm" else []
     app.sweep("action=null,sleep100,sleep101,sleep102", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
@@ -69,32 +48,38 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "is not on this machine" in result.stderr
     result = mlxp(app, "cancel", "1-2")
     assert (result.status, "there is no terminal" in result.stderr.lower()) == (2, True), result.text
+    copy = app.directory / "logs" / "2-old"
+    shutil.copytree(app.directory / "logs" / "2", copy, symlinks=True)
+    app.give()
+    result = mlxp(app, "cancel", "logs/2-old", "-y")
+    assert (result.status, "it is a copy of" in result.stderr) == (1, True), result.text
+    shutil.rmtree(copy)
     assert statuses(app)["2"] == "RUNNING"
-    # The fourth waits on SLURM, by the limit
+    # The fourth run is pending on SLURM, because of array_parallelism
     result = cancel(app, "1,2,4")
-    assert "logs/1 was over already: COMPLETE\n" in result.stdout
+    assert "logs/1 had already finished: COMPLETE\n" in result.stdout
     assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
     assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
     cancel(app, "--all")
     assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
     result = mlxp(app, "cancel", "--all")
-    assert (result.status, result.stdout.count("was over already")) == (0, 4)
+    assert (result.status, result.stdout.count("had already finished")) == (0, 4)
 
 
 def test_cancel_shared_jobs(scheduler: Cluster) -> None:
-    """The others of the job are named."""
+    """The other runs of the job are listed."""
     app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
     app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
     scheduler.wait_for(lambda: running(app) == 3, 150)
     result = cancel(app, "1")
-    assert re.search(r"share a job with them, and end with it:\n  logs/2  RUNNING", result.stdout)
+    assert re.search(r"share a job with them, and are cancelled too:\n  logs/2  RUNNING", result.stdout)
     assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
     cancel(app, "logs/3")
 
 
 def test_cancel_here(app: App) -> None:
-    """A run that runs, one that waits, a plain one; a question that is answered."""
+    """A running, a pending and a plain run on this machine; the question is answered."""
     sweep = app.start(app.python, "main.py", "-m", "action=sleep60,sleep61", "hydra/launcher=local", LOGGING,
                       "hydra.launcher.n_jobs=1")  # fmt: skip
     plain = app.start(app.python, "main.py", "action=sleep62", LOGGING)
@@ -119,11 +104,28 @@ def test_cancel_here(app: App) -> None:
     record = info(app.directory / "logs" / first)
     assert (record["status"], record["error"]["message"]) == ("FAILED", "ended by signal SIGTERM during the run")
     assert statuses(app)[own] == "FAILED"
-    wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher goes on with the next one
+    wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher starts the next run
     assert mlxp(app, "cancel", "--all", "-y").status == 0
     for process in (sweep, plain):
         process.communicate(timeout=400)
     assert (sweep.returncode, plain.returncode) == (1, -15)
+
+
+def test_cancel_a_copied_or_moved_directory(app: App) -> None:
+    """A copy is refused, because its record names the process of the original; a moved directory is not."""
+    plain = app.start(app.python, "main.py", "action=sleep60", LOGGING)
+    wait_until(lambda: running(app) == 1)
+    logs = app.directory / "logs"
+    shutil.copytree(logs / "1", logs / "1-old")
+    result = mlxp(app, "cancel", "logs/1-old", "-y")
+    assert result.status == 1, result.text
+    assert f"logs/1-old cannot be cancelled from here: it is a copy of {logs / '1'}" in result.stderr
+    assert plain.poll() is None
+    shutil.rmtree(logs / "1-old")
+    (logs / "1").rename(logs / "moved")
+    assert mlxp(app, "cancel", "logs/moved", "-y").status == 0
+    plain.communicate(timeout=400)
+    assert plain.returncode == -15
 
 
 def test_bad_input_to_cancel(app: App) -> None:
@@ -131,23 +133,23 @@ def test_bad_input_to_cancel(app: App) -> None:
     os.chown(app.directory / "logs" / "1", 12345, 12345)
     for arguments, status, message in (
         ((), 2, "Name runs, or give --all"),
-        (("7",), 2, "There is no run 7 in logs; it has 1 to 1"),
-        (("1",), 2, "is a run of user 12345: it is not yours to change"),
+        (("7",), 2, "There is no run 7 in logs; it has 1."),
+        (("1",), 2, "belongs to user 12345; only the owner can do this"),
     ):
         for command in ("cancel", "resubmit") if arguments else ("cancel",):
             result = mlxp(app, command, *arguments)
             assert (result.status, message in result.stderr) == (status, True), result.text
-    assert "it is not yours to change" in mlxp(app, "rerun", "1").stderr
+    assert "only the owner can do this" in mlxp(app, "rerun", "1").stderr
     assert "Example" in mlxp(app, "cancel", "--help").stdout
 
 
-# Fails until there is a file `mended` where it is started
+# The action `flaky` fails until there is a file `mended` in the working directory
 FLAKY = PROBE.replace(
     "    if action ==",
     "    if action == 'flaky' and not Path('mended').exists():\n        sys.exit(7)\n    if action ==",
     1,
 )
-# Kills the command just before it starts one of these programs
+# Kills the command just before it starts sbatch or oarsub
 KILLED = """
 import os, signal, sys
 from mlxp_core.cli import main
@@ -162,23 +164,23 @@ main()
 
 
 def flaky(app: App) -> App:
-    """The probe, with an action that fails."""
+    """Write the probe with an action that fails at first."""
     app.write_probe().write("main.py", FLAKY)
     return app
 
 
 def new_jobs(scheduler: Cluster, app: App, old: list[str]) -> list[str]:
-    """The jobs submitted since then; SLURM may have forgotten the others."""
+    """Return the jobs that are not in `old`; SLURM may have forgotten old ones."""
     return [job for job in scheduler.job_ids(app) if job not in old]
 
 
 def lines(app: App, number: int) -> int:
-    """How often a run's application printed its line."""
+    """Return how often a run's application printed its line."""
     return (app.directory / "logs" / str(number) / "log.stdout").read_text().count("a line on stdout")
 
 
 def test_resubmit(scheduler: Cluster) -> None:
-    """All that failed, once, by two commands at the same time; one that asks for something else in its script."""
+    """Two commands at the same time submit each failed run once; a run with edited directives is submitted apart."""
     app = flaky(scheduler.app(f"actions-resubmit-{scheduler.launcher}"))
     app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
@@ -205,16 +207,17 @@ def test_resubmit(scheduler: Cluster) -> None:
         assert "logs/edited" in subprocess.run(names["slurm"], capture_output=True, text=True, check=True).stdout
     result = mlxp(app, "resubmit", "5", "1")
     assert (result.status, "logs/5 is not submitted: it is RUNNING" in result.stderr) == (2, True), result.text
-    assert "What they wrote is written over: 1 COMPLETE (logs/1)" in result.stdout
+    assert "This overwrites the results of 1 COMPLETE run (logs/1)" in result.stdout
     cancel(app, "5")
     result = mlxp(app, "resubmit", "--failed")
-    assert (result.status, "CANCELLED (somebody wanted it)" in result.stdout) == (0, True), result.text
+    assert result.status == 0, result.text
+    assert "Skipped 1 CANCELLED run: logs/5. Name runs to resubmit them." in result.stdout
     assert len(scheduler.job_ids(app)) == 8
     assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted.\n"
 
 
 def test_resubmit_is_killed(scheduler: Cluster) -> None:
-    """Just before it submits: nobody submits twice then."""
+    """Killed just before the submission; `mlxp resume` then submits each run once."""
     app = flaky(scheduler.app(f"actions-killed-{scheduler.launcher}"))
     app.sweep("action=flaky", "x=1,2", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
@@ -232,7 +235,7 @@ def test_resubmit_is_killed(scheduler: Cluster) -> None:
 
 
 def test_resubmit_here(app: App) -> None:
-    """The runs of hydra/launcher=local; a plain run has no script."""
+    """Runs of hydra/launcher=local; a plain run has no script."""
     flaky(app)
     app.run("-m", "action=flaky,null,exit3", "hydra/launcher=local", LOGGING)
     app.run(LOGGING)
@@ -249,7 +252,7 @@ def test_resubmit_here(app: App) -> None:
 
 
 def test_rerun(project: Project) -> None:
-    """The code of the commit, also when its copy is gone, with the overrides of then and more; a sweep, launched."""
+    """The new run has the old commit, even if its copy was deleted, and the old overrides; also as a sweep."""
     commit = project.head
     project.launch("x=5", "action=null")
     project.write("answer.py", "VALUE = 2\n")
@@ -276,7 +279,7 @@ def test_rerun(project: Project) -> None:
 
 
 def test_rerun_without_a_commit(app: App) -> None:
-    """Today's code, and it says so; a run of Hydra's own directories, another start form, an option of Hydra's."""
+    """The present code is used, with a message; also for runs in Hydra's directories, started by `python -m`."""
     app.write("conf/other.yaml", "x: 3\naction: null\n")
     local = ("hydra/launcher=local", "hydra.sweep.dir=sweep")
     app.run("-m", "--config-name=other", "+y=4,5", *local, program=("-m", "main"))
@@ -284,16 +287,18 @@ def test_rerun_without_a_commit(app: App) -> None:
     app.run("x=1", LOGGING)
     for arguments in (("logs/1", "x=9"), ("sweep/1", "x=6", LOGGING)):
         result = mlxp(app, "rerun", *arguments)
-        assert (result.status, "so the code is that of today" in result.stderr) == (0, True), result.text
+        assert (result.status, "so the new run uses the present code" in result.stderr) == (0, True), result.text
     seen = {Path(run["output_dir"]).name: run for run in app.seen() if "logs" in run["output_dir"]}
     assert [seen[number]["config"]["x"] for number in "123"] == [1, 9, 6]
     assert (seen["3"]["config"]["y"], seen["3"]["main"][1], seen["3"]["edited"]) == (5, "main", 1)
     result = mlxp(app, "rerun", "1", "x")
-    assert (result.status, "'x' is no override" in result.stderr) == (2, True), result.text
+    assert (result.status, "'x' is not an override" in result.stderr) == (2, True), result.text
+    result = mlxp(app, "rerun", "1", "-m", "x=1,2")
+    assert (result.status, "mlxp rerun 1 hydra/launcher=slurm x=1,2" in result.stderr) == (2, True), result.text
 
 
 def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
-    """A run of a sweep there: once more there, and here, where the launcher's options do no harm."""
+    """A run of a sweep is started again on the scheduler, and here, where the launcher's options are ignored."""
     home = scheduler.app(f"actions-rerun-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     launcher = f"hydra/launcher={scheduler.launcher}"
@@ -319,7 +324,7 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
 
 
 def test_clean(project: Project) -> None:
-    """Copies that no run needs, in all directories of runs; their commits stay while a record names them; runs."""
+    """Copies are kept for runs in all directories, and commits while a record names them; runs are deleted."""
     finished = project.head
     project.launch("x=1")
     project.write("answer.py", "VALUE = 2\n")
@@ -328,9 +333,9 @@ def test_clean(project: Project) -> None:
     first, second = (project.directory / ".workdir" / project.root.name / commit for commit in (finished, failed))
     result = mlxp(project, "clean")
     assert (result.status, f"Kept: .workdir/{second.parent.name}/{failed}\n" in result.stdout) == (2, True), result.text
-    assert re.search(rf"{finished} +1 +\d+ kB$", result.stdout, re.MULTILINE), result.text
+    assert re.search(rf"{finished} +1 +[\d.]+ kB$", result.stdout, re.MULTILINE), result.text
     (first / "tutorial" / "result.txt").write_text("0.97")
-    assert "it holds what no commit has: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
+    assert "it contains files that are in no commit: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
     (first / "tutorial" / "result.txt").unlink()
     project.git("checkout", "-q", finished)
     assert project.run("action=exit3", *COPY, "hydra.callbacks.mlxp_logging.parent_log_dir=others").status == 3
@@ -356,14 +361,29 @@ def test_clean(project: Project) -> None:
     for arguments, message in (
         (("--runs",), "--runs and --status go together"),
         (("--runs", "--status", "FAILD"), "there is no status FAILD; did you mean FAILED?"),
-        (("nowhere", "--runs", "--status", "FAILED"), "There is no directory nowhere"),
+        (("nowhere", "--runs", "--status", "FAILED"), "No ./nowhere here"),
     ):
         result = mlxp(project, "clean", *arguments)
         assert (result.status, message in result.stderr) == (2, True), result.text
 
 
-def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
-    """Neither its copy nor the run itself."""
+def test_clean_keeps_linked_runs(app: App) -> None:
+    """Neither the link nor the run is deleted."""
+    app.run("action=exit3", LOGGING)
+    app.run("action=exit3", LOGGING)
+    first, elsewhere = app.directory / "logs" / "1", app.directory / "elsewhere"
+    first.rename(elsewhere)
+    first.symlink_to(elsewhere)
+    for status in (0, 1):
+        result = mlxp(app, "clean", "--runs", "--status", "FAILED", "-y")
+        assert result.status == status, result.text
+        assert f"logs/1 is kept: it is a symbolic link to {elsewhere}" in result.stdout
+    assert (first / "metadata" / "info.yaml").samefile(elsewhere / "metadata" / "info.yaml")
+    assert statuses(app) == {"1": "FAILED"}
+
+
+def test_clean_keeps_running_runs(scheduler: Cluster) -> None:
+    """Neither the run nor its copy is deleted."""
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
@@ -376,15 +396,15 @@ def test_clean_leaves_what_runs(scheduler: Cluster) -> None:
     cancel(project, "1")
 
 
-def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
-    """The scheduler is out of reach, or has forgotten the job."""
+def test_unknown_runs_are_not_resubmitted_unasked(slurm: Cluster) -> None:
+    """The scheduler cannot be reached, or has forgotten the job."""
     app = slurm.app("actions-unknown").write_probe()
     app.sweep("action=exit3", "x=1,2", "hydra/launcher=slurm", LOGGING)
     slurm.wait(slurm.job_ids(app))
     command = str(Path(app.python).parent / "mlxp")
     result = app.call(command, "resubmit", "--failed", env={"PATH": "/nowhere"})
-    assert (result.status, result.stderr.count("SLURM does not tell whether it is over")) == (1, 2), result.text
-    # As if the job had been forgotten before it left an end
+    assert (result.status, result.stderr.count("SLURM did not report whether it has finished")) == (1, 2), result.text
+    # As if SLURM had forgotten the job, and the job had not recorded its end
     record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
     record.write_text(
         re.sub("^(error|exit_status):.*\n(  .*\n)*", "", record.read_text().replace("FAILED", "RUNNING"), flags=re.M)
@@ -396,9 +416,7 @@ def test_what_nobody_knows_is_not_submitted_by_itself(slurm: Cluster) -> None:
     assert statuses(app) == {"1": "UNKNOWN", "2": "FAILED"}
     result = mlxp(app, "resubmit", "--failed")
     assert (result.status, "Submitting logs/2 to SLURM" in result.stdout) == (0, True), result.text
-    assert (
-        "Left out, UNKNOWN (nobody can know any more how they ended); name them to submit them: logs/1" in result.text
-    )
+    assert "Skipped 1 UNKNOWN run (end not recorded): logs/1. Name runs to resubmit them." in result.text
     result = mlxp(app, "resubmit", "1")
-    assert (result.status, "What they wrote is written over: 1 UNKNOWN (logs/1)" in result.stdout) == (2, True)
+    assert (result.status, "This overwrites the results of 1 UNKNOWN run (logs/1)" in result.stdout) == (2, True)
     assert mlxp(app, "resubmit", "1", "-y").status == 0

@@ -1,11 +1,15 @@
-"""What holds on every real scheduler: SLURM with accounting, SLURM without, OAR."""
+"""Behavior on every real scheduler: SLURM with accounting, SLURM without, OAR."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.clusters import Cluster
 from tests.programs import App, info
+
+pytestmark = pytest.mark.hydra
 
 
 def test_example_sweep(cluster: Cluster) -> None:
@@ -24,6 +28,7 @@ def test_example_sweep(cluster: Cluster) -> None:
     assert (runs[0] / "artifacts" / "Checkpoint" / "last_ckpt.pkl").exists()
 
 
+@pytest.mark.once
 def test_failures_are_seen_by_all(cluster: Cluster, cluster_app: App) -> None:
     states = cluster.sweep(cluster_app, "action=raise,kill,exit3,exit0,null")
     runs = cluster_app.runs()
@@ -36,6 +41,7 @@ def test_failures_are_seen_by_all(cluster: Cluster, cluster_app: App) -> None:
     assert "told to fail" in (runs[0] / "log.stderr").read_text()
 
 
+@pytest.mark.once
 def test_script_runs_again_by_hand(cluster: Cluster, cluster_app: App) -> None:
     cluster.sweep(cluster_app, "x=7", "hydra/callbacks=mlxp_logging")
     script = cluster_app.directory / "logs" / "1" / "script.sh"

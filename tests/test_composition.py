@@ -1,7 +1,8 @@
-"""The short way to a job's configuration ends at the same place as Hydra's own, whatever the overrides are."""
+"""The fast composition of jobs gives the same configurations and directories as Hydra's own, for all overrides."""
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator
@@ -28,8 +29,12 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from mlxp_core.config.override_grammar import override
 from mlxp_core.errors import OptionError
-from mlxp_core.sweeps import composition
-from mlxp_core.sweeps.composition import JobPaths, SweepConfigLoader
+from mlxp_core.sweeps import base_config, composition
+from mlxp_core.sweeps.base_config import JobPaths
+from mlxp_core.sweeps.composition import SweepConfigLoader, first_difference
+from tests.programs import PROBE, App
+
+pytestmark = pytest.mark.hydra
 
 
 class Kind(Enum):
@@ -123,7 +128,7 @@ GROUPS = [
 ]
 POOLS = {"plain": VALUES + PLAIN, "groups": VALUES + GROUPS}
 
-# The jobs that were given the number of a run
+# The jobs whose run numbers were resolved
 NUMBERED: list[int] = []
 
 
@@ -134,13 +139,13 @@ def run_number(job: int) -> str:
 
 @contextmanager
 def loaders(directory: Path, tree: str, *hydra_overrides: str) -> Iterator[tuple[Any, SweepConfigLoader, DictConfig]]:
-    """Hydra's own loader, ours, and the configuration of a sweep."""
+    """Yield Hydra's own loader, ours, and the configuration of a sweep."""
     for name, text in TREES[tree].items():
         file = directory / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     with warnings.catch_warnings():
-        # 1.4 deprecates version_base, which 1.3 wants, the resolver's old name, and storing a schema again
+        # 1.4 deprecates version_base, which 1.3 requires, the old name of the resolver, and storing a schema again
         warnings.simplefilter("ignore")
         ConfigStore.instance().store(name="typed_schema", node=Typed)
         OmegaConf.register_new_resolver("probe", lambda value: f"probed {value}", replace=True)
@@ -154,15 +159,15 @@ def loaders(directory: Path, tree: str, *hydra_overrides: str) -> Iterator[tuple
 
 
 def outcome(loader: Any, master: DictConfig, overrides: list[str]) -> Any:
-    """All there is to a configuration, or to the error in its place."""
+    """Return everything about a configuration, or about the error in its place."""
     try:
         return described(loader.load_sweep_config(master, overrides))
-    except Exception as error:  # whatever Hydra raises for it
+    except Exception as error:  # Hydra's errors have many types
         return type(error), str(error), type(error.__cause__), str(error.__cause__)
 
 
 def described(node: Node) -> Any:
-    """A node with its types, flags and cached values, and all below it."""
+    """Return a node with its types, flags and cached values, and everything below it."""
     metadata = {name: value for name, value in vars(node._metadata).items() if name != "resolver_cache"}
     content = vars(node).get("_content", vars(node).get("_val"))
     below: Any = content
@@ -188,8 +193,12 @@ def described(node: Node) -> Any:
 @pytest.mark.parametrize("tree", TREES)
 def test_the_same_as_hydra(tree: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with loaders(tmp_path, tree) as (own, ours, master):
-
-        @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        # Each costs two compositions of Hydra's own
+        @settings(
+            max_examples=settings().max_examples // 20,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )
         @given(st.lists(st.sampled_from(POOLS[tree]), max_size=4))
         def check(overrides: list[str]) -> None:
             assert outcome(ours, master, overrides) == outcome(own, master, overrides)
@@ -201,7 +210,7 @@ def test_the_same_as_hydra(tree: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("tree", TREES)
 def test_with_overrides_of_the_sweep(tree: str, tmp_path: Path) -> None:
-    """Those of the hydra node are every job's; a job may have its own."""
+    """Overrides of the hydra node apply to every job; a job may also have its own."""
     given = ("hydra.job.config.override_dirname.exclude_keys=[x]", "hydra.sweep.subdir='${hydra.job.override_dirname}'")
     with loaders(tmp_path, tree, *given) as (own, ours, master):
         for overrides in ([], ["x=2", "name=a"], ["x=3", "hydra.sweep.subdir=mine"], ["hydra.job.env_copy=[HOME]"]):
@@ -219,19 +228,110 @@ def test_one_job_does_not_change_another(tmp_path: Path) -> None:
             assert outcome(ours, master, overrides) == outcome(own, master, overrides)
 
 
+def counted_compositions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Record the overrides of each job that Hydra composes itself from now on."""
+    composed: list[list[str]] = []
+    original = ConfigLoaderImpl.load_sweep_config
+
+    def counted(self: Any, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        composed.append(sweep_overrides)
+        return original(self, master_config, sweep_overrides)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
+    return composed
+
+
 def test_hydra_composes_once_for_each_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with loaders(tmp_path, "groups", "hydra.sweep.subdir='${hydra.job.num}'") as (_, ours, master):
-        composed: list[list[str]] = []
-        original = ConfigLoaderImpl.load_sweep_config
-
-        def counted(self: Any, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-            composed.append(sweep_overrides)
-            return original(self, master_config, sweep_overrides)
-
-        monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
+        composed = counted_compositions(monkeypatch)
         for number in range(50):
             ours.load_sweep_config(master, [f"x={number}", f"model={'mlp' if number % 2 else 'linear'}", "name=a"])
         assert composed == [["model=linear"], ["model=mlp"]]
+
+
+@pytest.mark.parametrize("subdir", ["${hydra.job.num}", "${x}", "${now:%f}"])
+def test_the_first_job_is_composed_in_both_ways(
+    subdir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaders(tmp_path, "plain", f"hydra.sweep.subdir='{subdir}'") as (_, ours, master):
+        composed = counted_compositions(monkeypatch)
+        for number in range(3):
+            ours.load_sweep_config(master, [f"x={number}"])
+        for number in range(3):
+            ours.job_paths(master, [f"x={number}"], number)
+        assert composed == [[], ["x=0"]]
+        assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("function", "key"),
+    [("set_number", "x"), ("value_of", "hydra.sweep.dir"), ("copy_config", "hydra.job.name")],
+)
+def test_a_difference_leaves_all_jobs_to_hydra(
+    function: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loaders(tmp_path, "plain", "hydra.sweep.subdir='${hydra.job.num}'") as (own, ours, master):
+
+        def set_number(config: DictConfig, override: Any) -> bool:
+            config.x = 17
+            return True
+
+        def value_of(node: Any, tree: Any, number: int) -> str:
+            return f"elsewhere/{number}"
+
+        def copy_config(config: DictConfig) -> DictConfig:
+            copied = copy.deepcopy(config)
+            copied.hydra.job.name = "other"
+            return copied
+
+        wrong = {made.__name__: made for made in (set_number, value_of, copy_config)}
+        monkeypatch.setattr(base_config, function, wrong[function])
+        for number in range(3):
+            assert ours.job_paths(master, [f"x={number}"], number).subdir == str(number)
+            assert outcome(ours, master, [f"x={number}"]) == outcome(own, master, [f"x={number}"])
+        assert capsys.readouterr().out == (
+            f"The fast composition of jobs gives another value for '{key}' than Hydra does, so Hydra composes all jobs "
+            "of this launch, which takes longer (about 0.1 s for each).\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "key"),
+    [
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 3}]}}, "a.b.1.c"),
+        ({"a": 1}, {"a": 1, "b": None}, "b"),
+        ({"a": 1, "b": None}, {"a": 1}, "b"),
+        ({"a": [1]}, {"a": [1, 2]}, "a"),
+        ({"a": 1}, {"a": True}, "a"),
+        ({"a": 1}, {"a": 1.0}, "a"),
+        ({"a": [1]}, {"a": {"0": 1}}, "a"),
+        ({"a": float("nan"), "b": object()}, {"a": float("nan"), "b": object()}, None),
+    ],
+)
+def test_first_difference(ours: Any, theirs: Any, key: str | None) -> None:
+    assert first_difference(ours, theirs) == key
+
+
+# The probe, with a fast composition that gives every job the same wrong value
+DIFFERENT = """
+from mlxp_core.sweeps import base_config
+
+def set_number(config, override):
+    config.x = 17
+    return True
+
+base_config.set_number = set_number
+"""
+
+
+def test_a_launch_whose_composition_differs(app: App) -> None:
+    """A launch of several batches reports it once, and its jobs are those that Hydra composes."""
+    app.write("main.py", DIFFERENT + PROBE)
+    options = ("hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=x${x}")
+    result = app.sweep("x=1,2,3", "hydra/launcher=local", *options)
+    assert result.stdout.count("gives another value for 'x' than Hydra does") == 1
+    assert [run.name for run in app.runs()] == ["x1", "x2", "x3"]
+    assert [run["config"]["x"] for run in app.seen()] == [1, 2, 3]
 
 
 @settings(max_examples=300, database=None)
@@ -244,7 +344,7 @@ def test_numbers_are_read_as_hydra_reads_them(text: str) -> None:
         try:
             override = parse(text)
             return override, type(override._value), str(override._value)  # one nan is not another
-        except Exception as error:  # whatever Hydra raises for it
+        except Exception as error:  # Hydra's errors have many types
             return type(error), str(error)
 
     theirs, ours = (
@@ -256,7 +356,7 @@ def test_numbers_are_read_as_hydra_reads_them(text: str) -> None:
 
 
 def test_few_choices_of_groups_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "_MOST_BASES", 2)
+    monkeypatch.setattr(composition, "_MAX_BASES", 2)
     with loaders(tmp_path, "groups") as (own, ours, master):
         for overrides in (["model=mlp"], ["model=linear"], ["optimizer@fine.optimizer=sgd"], ["model=mlp"]):
             assert outcome(ours, master, overrides) == outcome(own, master, overrides)
@@ -277,8 +377,8 @@ def test_in_another_process(tree: str, tmp_path: Path) -> None:
         assert there.job_paths(master, ["x=2"], 3) == ours.job_paths(master, ["x=2"], 3)
 
 
-# What hydra.sweep.dir, hydra.sweep.subdir and hydra.output_subdir may say: what no value has a part in ...
-SETTLED = [
+# Texts of hydra.sweep.dir, hydra.sweep.subdir and hydra.output_subdir on which no value has an influence ...
+FIXED = [
     *(
         "plain",
         "a\\b",
@@ -301,8 +401,8 @@ SETTLED = [
         "${hydra.run.dir}",
     ),
 ]
-# ... and the rest
-UNSETTLED = [
+# ... and other texts
+VARIABLE = [
     *("${x}", "${name}", "${hydra.job.override_dirname}", "${hydra:job.override_dirname}", "${hydra.overrides.task.0}"),
     *("${probe:1}", "${probe:${hydra.job.num}}", "${oc.env:NO_SUCH,${x}}", "${oc.select:x,1}", "${hydra.job.${what}}"),
     *("${now:${x}}", "${mlxp_run_number:${x}}", "${hydra.job.id}", "${hydra:job.id}", "???", "${nothing}", "${.dir}x"),
@@ -330,15 +430,15 @@ JOBS = [
 
 
 def paths(find: Any, *arguments: Any) -> Any:
-    """The directories of a job, or the error in their place."""
+    """Return the directories of a job, or the error in their place."""
     try:
         return find(*arguments)
-    except Exception as error:  # whatever is raised for them
+    except Exception as error:  # Hydra's errors have many types
         return type(error), str(error)
 
 
 def paths_by_hydra(own: Any, master: DictConfig, overrides: list[str], number: int) -> Any:
-    """The directories of a job from its whole configuration."""
+    """Return the directories of a job from its whole configuration."""
     config = own.load_sweep_config(master, overrides)
     with open_dict(config):
         config.hydra.job.num = number
@@ -348,20 +448,20 @@ def paths_by_hydra(own: Any, master: DictConfig, overrides: list[str], number: i
 
 
 def place(master: DictConfig, subdir: str, sweep_dir: str = "there", output_subdir: str = "metadata") -> None:
-    """Have all jobs say this of their directories, as a callback does."""
+    """Set the directories of all jobs, as a callback does."""
     given = {"sweep.dir": sweep_dir, "sweep.subdir": subdir, "output_subdir": output_subdir}
-    # Hydra's own composition of the sweep, with its cached values, stays
+    # The master configuration stays as Hydra composed it, with its cached values
     master.hydra.overrides.hydra.extend([override(f"hydra.{key}", text) for key, text in given.items()])
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_directories_are_the_whole_configurations(tree: str, tmp_path: Path, fresh_hydra_config: None) -> None:
+def test_directories_are_those_of_the_whole_configuration(tree: str, tmp_path: Path, fresh_hydra_config: None) -> None:
     with loaders(tmp_path, tree) as (own, ours, master):
-        assert len(master.hydra.sweep.dir) > 0  # asked for by Hydra's sweeper, and so the same time for all jobs
+        assert len(master.hydra.sweep.dir) > 0  # resolved by Hydra's sweeper, so all jobs have the same time
         fractions = OmegaConf.create({"now": "${now:%f}"})
         fractions._set_parent(master)
-        assert len(fractions.now) == 6  # another part of the time that jobs are to agree upon
-        for number, text in enumerate((SETTLED + UNSETTLED)[:: 3 if tree == "plain" else 6]):
+        assert len(fractions.now) == 6  # another part of the time, to be the same in all jobs
+        for number, text in enumerate((FIXED + VARIABLE)[:: 3 if tree == "plain" else 6]):
             place(
                 master, text, *((f"{text}/d", text) if number % 3 == 0 else (f"d/{text}",) if number % 3 == 1 else ())
             )
@@ -381,14 +481,15 @@ def test_directories_are_the_whole_configurations(tree: str, tmp_path: Path, fre
 
 
 def test_directories_of_a_job_that_was_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not composed again where no value has a part in them."""
+    """It is not composed again if no value has an influence on them."""
     with loaders(tmp_path, "plain") as (_, ours, master):
-        for text in (SETTLED + UNSETTLED)[::3]:
+        ours.job_paths(master, ["x=1"], 0)  # the first job is always composed
+        for text in (FIXED + VARIABLE)[::3]:
             place(master, text)
             ours.load_sweep_config(master, ["x=1"])
             with monkeypatch.context() as patch:
                 patch.setattr(ours, "load_sweep_config", lambda *arguments: 1 / 0)
-                with nullcontext() if text in SETTLED else pytest.raises(ZeroDivisionError):
+                with nullcontext() if text in FIXED else pytest.raises(ZeroDivisionError):
                     ours.job_paths(master, ["x=1"], 1)
 
 
@@ -399,9 +500,9 @@ def test_a_run_is_numbered_once(tmp_path: Path) -> None:
         for number in range(3):
             ours.load_sweep_config(master, [f"x={number}"])
         assert NUMBERED == []
-        for number in range(5):  # two of which are not composed before
+        for number in range(5):  # the last two were not composed before
             assert ours.job_paths(master, [f"x={number}"], number).subdir == str(number + 100)
-        assert NUMBERED == [0, 1, 2, 3, 4]
+        assert NUMBERED == [0, 0, 1, 2, 3, 4]  # the first in both ways; LoggingCallback gives a job one number
 
 
 @pytest.mark.parametrize("composed", [True, False])
@@ -414,7 +515,7 @@ def test_a_job_that_cannot_be_composed_has_no_directories(composed: bool, tmp_pa
 
 
 def test_directories_that_change_on_the_way(tmp_path: Path) -> None:
-    """A callback has its say between two jobs, and the sweep's time may be forgotten."""
+    """A callback changes the overrides between two jobs, or the cache of the sweep's time is cleared."""
     with loaders(tmp_path, "plain") as (_, ours, master):
         place(master, "a", "${now:%f}")
         ours.load_sweep_config(master, ["x=1"])
@@ -438,11 +539,11 @@ def test_directories_that_are_not_known_yet(text: str, tmp_path: Path) -> None:
             assert "Error" in found[0].__name__  # Hydra's resolver
         else:
             assert found[0] is OptionError
-            assert "must be known before the job is submitted, but use a value that is not (" in found[1]
+            assert "must be known before the job is submitted, but depend on a value that is not known" in found[1]
 
 
 @pytest.fixture
 def fresh_hydra_config() -> Iterator[None]:
-    """HydraConfig is this process's."""
+    """Reset HydraConfig, which is global, after the test."""
     yield
     HydraConfig.instance().cfg = None

@@ -1,4 +1,4 @@
-"""A scheduler's class of the user's: PBS from the documentation, by a real qsub, and classes with a mistake in them."""
+"""Scheduler classes of users: PBS from the documentation with a real qsub, and classes with errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mlxp_core.config.options import BatchOptions
 from mlxp_core.errors import AnswerUnreadableError, OptionError
@@ -20,35 +21,34 @@ from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from tests.clusters import REPOSITORY, Cluster
-from tests.programs import App, Result, info
-from tests.test_job_script import a_job
+from tests.programs import LOGGING, App, Result, info
+from tests.support.jobs import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
 (PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)
-LOGGING = "hydra/callbacks=mlxp_logging"
 # Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
 JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
 
 
 def launcher(name: str) -> list[str]:
-    """What chooses a scheduler's class."""
+    """Overrides that choose a scheduler class."""
     return ["hydra/launcher=mlxp", f"hydra.launcher.name={name}"]
 
 
 def install(app: App, text: str = PBS) -> App:
-    """Give an application a scheduler's class."""
+    """Add a scheduler class to an application."""
     app.write("pbs.py", text)
     return app
 
 
 def resume(app: App) -> Result:
-    """`mlxp resume`, from another directory than the application's."""
+    """Run `mlxp resume` in another directory than the application's."""
     elsewhere = App(Path("/"), app.python, app.environment, app.user)
     return elsewhere.call(str(Path(app.python).with_name("mlxp")), "resume", str(app.directory / "logs"))
 
 
 def assert_each_ran_once(slurm: Cluster, app: App, number: int) -> None:
-    """Runs 1 to `number` are submitted, noted, and over; none was submitted twice."""
+    """Wait for runs 1 to `number`, and check that each was submitted, recorded and run exactly once."""
     job_ids = slurm.job_ids(app)
     assert slurm.wait(job_ids) == ["COMPLETED"] * number
     for run in range(1, number + 1):
@@ -82,7 +82,7 @@ def test_pbs_runs_the_example(slurm: Cluster, tmp_path: Path) -> None:
     job_id = slurm.job_ids(app)[-1]
     assert app.call(*shlex.split(load_class(tmp_path, PBS).cancel_command), job_id).status == 0
     assert slurm.wait([job_id]) == ["CANCELLED"]
-    # qsub left no file of its own
+    # No output file of qsub's own
     assert {path.name for path in set(app.directory.iterdir()) - before} == {"logs", "__pycache__"}
 
 
@@ -128,8 +128,8 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
     result = app.run("-m", *launcher("pbs.BrokenPBS"), LOGGING, "x=3,4", "action=sleep60", "hydra.launcher.wait=true")
     assert result.status == 1
     assert re.match(
-        r"The scheduler's class pbs.BrokenPBS failed in parse_states \(/.*/pbs.py, line \d+\): ZeroDivisionError: "
-        r"division by zero\.\nNobody waits for the runs any more; they are submitted, and stay\.\n",
+        r"The scheduler class pbs.BrokenPBS failed in parse_states \(/.*/pbs.py, line \d+\): ZeroDivisionError: "
+        r"division by zero\.\nNo longer waiting for results\. The submitted runs are unaffected\.\n",
         result.stderr,
     ), result.stderr
     slurm.wait_for_runs(app, 4)
@@ -139,7 +139,7 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_the_command_with_a_class_of_the_users(slurm: Cluster) -> None:
+def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
     app = install(slurm.app("custom-command").write_probe(), PBS + MORE)
     mlxp = str(Path(app.python).with_name("mlxp"))
     job_id = JOB_ID.replace("$SLURM_JOB_ID", '$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID')
@@ -158,43 +158,49 @@ def test_the_command_with_a_class_of_the_users(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_what_a_class_cannot_is_refused_before(slurm: Cluster) -> None:
+def test_missing_abilities_are_refused(slurm: Cluster) -> None:
     app = install(slurm.app("custom-refused").write_probe(), PBS.replace('[f"exec', '[1 / 0, f"exec'))
     for options, message in (
         (
             ["hydra.launcher.wait=true"],
-            "Runs on PBS cannot be waited for, as hydra.launcher.wait=true asks: give pbs.PBSScheduler the methods "
-            "states_command and parse_states, or do not wait.",
+            "hydra.launcher.wait=true requires waiting for runs, but pbs.PBSScheduler does not implement "
+            "states_command and parse_states. Add these methods, or do not wait.",
         ),
-        (["hydra/sweeper=optuna"], "Runs on PBS cannot be waited for, as the sweeper OptunaSweeper asks: give "),
-        (["hydra.launcher.array_parallelism=2"], "PBS takes each run on its own here: remove "),
-        ([], "The scheduler's class pbs.PBSScheduler failed in setup_lines ("),
+        (
+            ["hydra/sweeper=optuna"],
+            "The sweeper OptunaSweeper requires waiting for runs, but pbs.PBSScheduler does not ",
+        ),
+        (
+            ["hydra.launcher.array_parallelism=2"],
+            "Each run on PBS is a request of its own, because pbs.PBSScheduler has no ",
+        ),
+        ([], "The scheduler class pbs.PBSScheduler failed in setup_lines ("),
     ):
         result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2", *options)
         assert result.status == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
         assert not app.runs()
-        assert not [*app.directory.glob("logs/[0-9]*")], "nothing is left"
+        assert not [*app.directory.glob("logs/[0-9]*")]
 
 
 @pytest.mark.once
 def test_an_answer_without_job_id(slurm: Cluster) -> None:
-    """The job is submitted, and stays: it is known again when the class is corrected, and never submitted twice."""
+    """The submitted job is found once the class is corrected, and is not submitted twice."""
     app = install(slurm.app("custom-no-id").write_probe(), PBS.replace(r'r"^(\d+\S*)$"', r'r"^Job (\d+)$"'))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, "x=1,2,3", "hydra.launcher.option_cmd=['-h']")
     assert result.status == 1
     assert re.match(
-        r"The scheduler's class pbs.PBSScheduler finds 0 of 1 job ids by its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
-        r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and said:\n\d+\n"
-        r"PBS may well have taken the request, so it is not made again. Correct the class \(/.*pbs\.py\), and go on\.\n"
-        r"Perhaps submitted: logs/1\. Not submitted: logs/2-3\. To go on: mlxp resume logs/sweeps/\S+\n",
+        r"The scheduler class pbs.PBSScheduler finds 0 of 1 job ids with its job_id_pattern '\^Job \(\\\\d\+\)\$'\. "
+        r"'qsub -o /dev/null -e /dev/null' ended with exit status 0 and printed:\n\d+\n"
+        r"PBS has probably accepted the request, so it is not repeated. Correct the class \(/.*pbs\.py\)\.\n"
+        r"Possibly submitted: logs/1\. Not submitted: logs/2-3\. To continue: mlxp resume logs/sweeps/\S+\n",
         result.stderr,
     ), result.stderr
     result = resume(app)
     assert result.status == 1
-    assert "names no job, and logs/1 may be submitted all the same. PBS cannot be asked, because " in result.stderr
-    assert "Look with 'qstat': if it has a job of logs/1, let that one run; if not, remove " in result.stderr
+    assert "contains no job id, but logs/1 may be submitted. Whether PBS has the request is not known," in result.stderr
+    assert "Check with 'qstat': if there is a job of logs/1, let it run; if not, remove " in result.stderr
     app.write("pbs.py", PBS)
     result = resume(app)
     assert "submitting logs/2-3 to PBS:\n" in result.stdout, result.text
@@ -204,18 +210,24 @@ def test_an_answer_without_job_id(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
-    """A refusal is known to be one; a command that was killed may have done its work, and nobody can look."""
+    """A refused request is resumed; with a killed command this class cannot find out whether it was accepted."""
     wrong_queue = "        lines = [] if job.run.path.name == '1' else ['-q nope']\n        return [*lines, f\"-N"
     app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
     result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")
-    assert "PBS refused ('qsub -o /dev/null -e /dev/null' ended with exit status 1):\n" in result.stderr
-    assert "1 of 2 runs submitted; these stay.\nNot submitted: logs/2. To submit them: mlxp resume" in result.stderr
+    assert "PBS refused the request ('qsub -o /dev/null -e /dev/null' ended with exit status 1):\n" in result.stderr
+    assert (
+        "1 of 2 runs submitted. These jobs are unaffected.\nNot submitted: logs/2. To submit them: mlxp resume"
+        in result.stderr
+    )
     command = '("sh", "-c", "qsub -o /dev/null -e /dev/null $0 > /dev/null; kill -9 $$")'
     app.write("pbs.py", PBS.replace('("qsub", "-o", "/dev/null", "-e", "/dev/null")', command))
     result = resume(app)
-    assert "'sh' was killed.\nPBS may have taken the request all the same.\nPBS cannot be asked, bec" in result.stderr
-    assert "\n1 of 2 runs submitted; these stay.\nPerhaps submitted: logs/2. To go on: mlxp resume" in result.stderr
-    slurm.wait_for_runs(app, 2)  # now its own record tells
+    assert "'sh' was killed.\nPBS may have accepted the request.\nWhether PBS has the" in result.stderr
+    assert (
+        "\n1 of 2 runs submitted. These jobs are unaffected.\nPossibly submitted: logs/2. To continue: mlxp resume"
+        in result.stderr
+    )
+    slurm.wait_for_runs(app, 2)  # now its record shows that it was accepted
     app.write("pbs.py", PBS)
     result = resume(app)
     assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
@@ -227,7 +239,7 @@ _number = count()
 
 
 def load_class(directory: Path, text: str) -> type[Scheduler]:
-    """The class in a module of that text."""
+    """Load the class from a module with this text."""
     name = f"custom_{next(_number)}"
     (directory / f"{name}.py").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -241,22 +253,35 @@ def test_names() -> None:
         is load_scheduler("mlxp_core.schedulers.slurm.SLURMScheduler")
         is SLURMScheduler
     )
-    assert load_scheduler("OARScheduler") is OARScheduler
+    assert load_scheduler("OARScheduler") is load_scheduler("oar") is load_scheduler("OAR") is OARScheduler
+    assert load_scheduler("slurm") is load_scheduler("Slurm") is SLURMScheduler
     for name, message in (
-        ("Foo", "There is no scheduler 'Foo': give OARScheduler, SLURMScheduler, or the full name of a class of yours"),
-        ("no app.Foo", "There is no scheduler 'no app.Foo': give"),
-        ("no_app.Foo", "There is no scheduler no_app.Foo: Python finds no module no_app."),
+        ("Foo", "Unknown scheduler 'Foo': must be oar, slurm, or the full name of a class, such as my_app."),
+        ("no app.Foo", "Unknown scheduler 'no app.Foo': must be oar"),
+        ("no_app.Foo", "Scheduler no_app.Foo not found: there is no module no_app."),
         (
             "tests.programs.App",
-            "tests.programs.App is no scheduler: it must be a subclass of <class 'mlxp_core.schedulers.",
+            "tests.programs.App is not a scheduler: it must be a subclass of <class 'mlxp_core.schedulers.",
         ),
         (
             "tests.programs.Foo",
-            f"There is no scheduler tests.programs.Foo: {REPOSITORY}/tests/programs.py has no class Foo",
+            f"Scheduler tests.programs.Foo not found: {REPOSITORY}/tests/programs.py has no class Foo",
         ),
     ):
         with pytest.raises(OptionError, match=re.escape(message)):
             load_scheduler(name)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("launcher", [["mlxp"], ["slurm"], ["mlxp", "hydra.launcher.name=SLURM"]])
+def test_short_names(app: App, launcher: list[str]) -> None:
+    """`slurm` in mlxpy.yaml or on the command line is SLURMScheduler."""
+    app.write("conf/mlxpy.yaml", "scheduler: {name: Slurm, option_cmd: '--nice=7'}\n")
+    result = app.sweep("x=1", LOGGING, f"hydra/launcher={launcher[0]}", *launcher[1:], "hydra.launcher.dry_run=true")
+    assert "left out" not in result.stdout
+    assert "#SBATCH --nice=7" in (app.directory / "logs/1/script.sh").read_text()
+    settings = yaml.safe_load((app.directory / "logs/1/metadata/mlxpy.yaml").read_text())
+    assert settings["scheduler"]["name"] == "SLURMScheduler"
 
 
 @pytest.mark.parametrize(
@@ -276,35 +301,38 @@ def test_names() -> None:
         (lambda text: text.replace("#PBS", "PBS"), "has directive_prefix = 'PBS', which must begin with #"),
         (
             lambda text: text.replace('"PBS_', '"$PBS_'),
-            "has job_id_variable = .*, which must be a variable's name, without",
+            "has job_id_variable = .*, which must be the name of a variable, without",
         ),
         (
             lambda text: re.sub(r"submit_command = .*", "submit_command = 'qsub -V'", text),
-            r"has submit_command = 'qsub -V', which must be a tuple of words, such as \('qsub', '-V'\)",
+            r"has submit_command = 'qsub -V', which must be a tuple of strings, such as \('qsub', '-V'\)",
         ),
         (
             lambda text: text.replace(r"^(\d+\S*)$", r"(\d+)"),
-            r"finds a job id in 'qsub: error 15001, see line 7': begin it with \^, end it with \$",
+            r"finds a job id in 'qsub: error 15001, see line 7': begin it with \^ and end it with \$",
         ),
-        (lambda text: text.replace(r"(\d", r"((\d"), "has job_id_pattern = .*, which is no regular expression"),
-        (lambda text: text.replace(r"(\d+\S*)", r"\d+"), "which must have one group, the job id, and has 0"),
+        (
+            lambda text: text.replace(r"(\d", r"((\d"),
+            "has job_id_pattern = .*, which is not a valid regular expression",
+        ),
+        (lambda text: text.replace(r"(\d+\S*)", r"\d+"), "which must have exactly one group, the job id, not 0"),
         (
             lambda text: text.replace("self, job: Job", "self"),
             r"has directives, which must be a method directives\(self, job: ",
         ),
         (
             lambda text: text + "    task_id_expression = '$N'\n",
-            "lacks the method array_directives, which goes with task_id_expression",
+            "lacks the method array_directives, which task_id_expression needs",
         ),
         (
             lambda text: text + "    def states_command(self, ids): ...\n",
-            "lacks the method parse_states, which goes with",
+            "lacks the method parse_states, which states_command needs",
         ),
         (
             lambda text: (
                 f"if 1:\n  def f():\n{re.sub('(?m)^', '    ', text)}\n    return PBSScheduler\nPBSScheduler = f()"
             ),
-            "top of a module",
+            "top level of a module",
         ),
     ],
 )
@@ -316,9 +344,9 @@ def test_unfinished_classes(tmp_path: Path, change: Callable[[str], str], messag
 @pytest.mark.parametrize(
     ("end", "message"),
     [
-        ("None", r"custom_\d+.PBSScheduler.directives must give a list of directives without #PBS, not None\."),
-        ("'-N x'", r"directives must give a list of directives without #PBS, not '-N x'\."),
-        ("['#PBS -N x']", r"directives must give a list of directives without #PBS, not \['#PBS -N x'\]\."),
+        ("None", r"custom_\d+.PBSScheduler.directives must return a list of directives without #PBS, got None\."),
+        ("'-N x'", r"directives must return a list of directives without #PBS, got '-N x'\."),
+        ("['#PBS -N x']", r"directives must return a list of directives without #PBS, got \['#PBS -N x'\]\."),
     ],
 )
 def test_wrong_directives(tmp_path: Path, end: str, message: str) -> None:
@@ -328,7 +356,7 @@ def test_wrong_directives(tmp_path: Path, end: str, message: str) -> None:
 
 
 def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two launches to resume, each of the code of another commit."""
+    """Two launches to resume have classes of the same name, from different commits."""
     monkeypatch.setattr(sys, "path", sys.path[:])
     schedulers = []
     for title in ("one", "two"):
@@ -346,18 +374,67 @@ def test_each_launch_has_its_own_class(tmp_path: Path, monkeypatch: pytest.Monke
             scheduler.script(a_job())
 
 
+GRID_ENGINE = """
+from mlxp_core.schedulers import Scheduler
+
+
+class GridEngineScheduler(Scheduler):
+    title = "Grid Engine"
+    directive_prefix = "#$"
+    submit_command = ("qsub", "-terse")
+    job_id_pattern = r"^(\\d+)$"
+    job_id_variable = "JOB_ID"
+    task_id_expression = '"$((SGE_TASK_ID - 1))"'
+    list_command = "qstat"
+    cancel_command = "qdel"
+
+    def directives(self, job):
+        return [f"-N {job.run.path.name}"]
+
+    def array_directives(self, array):
+        limit = [f"-tc {array.parallel_tasks}"] if array.parallel_tasks else []
+        return [f"-t 1-{array.tasks}", *limit]
+"""
+LIMIT = "hydra.launcher.array_parallelism=2"
+
+
+@pytest.mark.once
+def test_a_limit_by_a_directive(app: App) -> None:
+    """A class that cannot make requests wait for others limits the runs of one request."""
+    app.write("grid.py", GRID_ENGINE)
+    words = ["-m", "x=1,2,3", *launcher("grid.GridEngineScheduler"), "hydra.launcher.dry_run=true", LOGGING, LIMIT]
+    result = app.run(*words)
+    assert result.status == 0, result.text
+    (script,) = app.directory.glob("logs/sweeps/*/launch-1/1/script.sh")
+    assert "\n#$ -t 1-3\n#$ -tc 2\n" in script.read_text()
+    several = "hydra.launcher.array_parallelism cannot limit several requests on Grid Engine: grid.GridEngineScheduler "
+    for options, message in (
+        (["hydra.launcher.max_array_size=2"], several),
+        (["hydra.sweeper.max_batch_size=2"], several),
+    ):
+        result = app.run(*words, *options)
+        assert result.status == 1
+        assert message in result.stderr
+        assert len([*app.directory.glob("logs/[0-9]*")]) == 3
+    app.write("grid.py", GRID_ENGINE.replace("*limit", ""))
+    result = app.run(*words)
+    assert result.status == 1
+    assert "grid.GridEngineScheduler.array_directives ignores array.parallel_tasks, so hydra.launcher" in result.stderr
+    assert len([*app.directory.glob("logs/[0-9]*")]) == 3
+
+
 def test_wrong_answers(tmp_path: Path) -> None:
-    """What a class makes of the answer, by real commands that say something."""
+    """A class that finds wrong job ids in the output of a real command."""
     script = tmp_path / "script.sh"
     script.touch()
     for tasks, says, message in (
-        (3, """submit_command = ("sh", "-c", "echo 7; echo 8")""", "finds 2 of 3 job ids by its job_id_pattern"),
-        (None, """submit_command = ("echo", "done")""", r"finds 0 of 1 job ids .* exit status 0 and said:\ndone /"),
-        (None, """submit_command = ("true",)""", r"said:\n\(nothing\)"),
+        (3, """submit_command = ("sh", "-c", "echo 7; echo 8")""", "finds 2 of 3 job ids with its job_id_pattern"),
+        (None, """submit_command = ("echo", "done")""", r"finds 0 of 1 job ids .* exit status 0 and printed:\ndone /"),
+        (None, """submit_command = ("true",)""", r"printed:\n\(nothing\)"),
         (
             None,
             "def parse_job_ids(self, output, tasks): return '7'",
-            "parse_job_ids must give a list of job ids, not '7'",
+            "parse_job_ids must return a list of job ids, got '7'",
         ),
         (
             None,
@@ -369,4 +446,4 @@ def test_wrong_answers(tmp_path: Path) -> None:
         scheduler = load_class(tmp_path, f"{text}\n    {says}\n")(BatchOptions())
         with pytest.raises(AnswerUnreadableError, match=message) as error:
             scheduler.submit(script, tasks, answer=tmp_path / "answer.txt")
-        assert "PBS may well have taken the request, so it is not made again." in str(error.value)
+        assert "PBS has probably accepted the request, so it is not repeated." in str(error.value)

@@ -1,4 +1,4 @@
-"""The questions, as a user at a terminal meets them."""
+"""The questions of mlxp_versioning, as a user at a terminal sees them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHICH = "Which files? (all, or names separated by commas): "
 
 @pytest.fixture
 def project(project: Project) -> Iterator[Project]:
-    """With a changed file and an untracked one."""
+    """A project with a changed file and an untracked one."""
     project.write("answer.py", "VALUE = 2\n")
     project.write("notes.txt", "x" * 1200)
     yield project
@@ -78,7 +78,7 @@ def test_keep_with_files_chosen(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
     terminal.answer("a", WHICH)
-    assert terminal.answer("no such", WHICH) == "no such is not in the list; 'all' adds all of it.\n"
+    assert terminal.answer("no such", WHICH) == "Not in the list: no such. 'all' adds all files.\n"
     terminal.answer("tutorial/wanted, too.py", UNTRACKED)
     terminal.answer("a", WHICH)
     terminal.answer("tutorial/wanted.py", UNTRACKED)
@@ -103,7 +103,7 @@ def test_add_all_with_warnings(project: Project) -> None:
     assert "tutorial/model/ (1 file, 10.5 MB)\n" in terminal.until(UNTRACKED)
     shown = terminal.answer("a", WHICH)
     assert shown == (
-        "Careful: tutorial/.env looks like a secret.\nCareful: tutorial/model/weights.bin is large (10.5 MB).\n"
+        "Warning: tutorial/.env looks like a secret.\nWarning: tutorial/model/weights.bin is large (10.5 MB).\n"
     )
     assert "No more untracked files!" in terminal.answer("all", UNCOMMITTED)
     assert terminal.child.isalive()
@@ -133,12 +133,13 @@ def test_check_again(project: Project) -> None:
 def test_an_unknown_answer_asks_again(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
-    for answer in ("", "x", "ab", "yes please", "d"):
-        assert terminal.answer(answer, UNTRACKED).endswith(f"'{answer}' is not one of a, b, c.\n")
-    terminal.answer("C", UNCOMMITTED)
-    assert terminal.answer("e", UNCOMMITTED) == "'e' is not one of a, b, c, d.\n"
+    terminal.answer("", UNTRACKED)
+    for answer in ("x", "ab", "yes please", "d"):
+        assert terminal.answer(answer, UNTRACKED).endswith(f"Error: '{answer}' is not one of 'a', 'b', 'c'.\n")
+    terminal.answer(" C ", UNCOMMITTED)
+    assert terminal.answer("e", UNCOMMITTED) == "Error: 'e' is not one of 'a', 'b', 'c', 'd'.\n"
     terminal.answer("c", RUN_FROM)
-    assert terminal.answer("c", RUN_FROM) == "'c' is not one of a, b.\n"
+    assert terminal.answer("c", RUN_FROM) == "Error: 'c' is not one of 'a', 'b'.\n"
     terminal.child.close(force=True)
 
 
@@ -157,18 +158,16 @@ def test_many_files(project: Project) -> None:
 @pytest.mark.parametrize("how", ["Ctrl-C", "end of input", "SIGTERM", "lost terminal"])
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_stopping(project: Project, how: str, after: int) -> None:
-    """Wherever it stops, nothing is launched, and the repository is what it was."""
+    """At whichever question the launch stops, nothing is launched, and the repository is as it was."""
     before = project.state()
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
     for answer, prompt in [("a", WHICH), ("all", UNCOMMITTED), ("d", RUN_FROM)][:after]:
         terminal.answer(answer, prompt)
-    if how == "lost terminal":
-        terminal.child.kill(signal.SIGHUP)
-    elif how == "SIGTERM":
-        terminal.child.kill(signal.SIGTERM)
+    if how == "end of input":
+        terminal.child.sendeof()
     else:
-        terminal.child.sendcontrol("c" if how == "Ctrl-C" else "d")
+        terminal.interrupt({"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "lost terminal": signal.SIGHUP}[how])
     status, shown = terminal.end()
     assert status == 1
     assert "Nothing was launched." in shown
@@ -185,17 +184,17 @@ def test_stopping_after_a_commit_says_so(project: Project) -> None:
     terminal.until(UNTRACKED)
     terminal.answer("c", UNCOMMITTED)
     terminal.answer("a", RUN_FROM)
-    terminal.child.sendcontrol("c")
+    terminal.interrupt()
     status, shown = terminal.end()
     assert status == 1
     short = project.git("rev-parse", "--short", "HEAD")
-    assert f"Nothing was launched. The changes were committed before: [main {short}] MLXP: Auto" in shown
+    assert f"Nothing was launched. The changes are already committed: [main {short}] MLXP: Auto" in shown
     assert project.runs() == []
 
 
 @pytest.mark.once
 def test_interrupted_while_committing(project: Project) -> None:
-    """A commit that git makes is noted; what was added is in it, and is not taken out of the index."""
+    """A commit that git is making is finished and reported; the added file is in it and stays in the index."""
     hook = project.root / ".git" / "hooks" / "post-commit"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nsleep 1\n")
@@ -210,32 +209,56 @@ def test_interrupted_while_committing(project: Project) -> None:
     terminal.child.sendcontrol("c")
     status, shown = terminal.end()
     assert status == 1
-    assert "Nothing was launched. The changes were committed before: [main" in shown
+    assert "Nothing was launched. The changes are already committed: [main" in shown
     assert project.git("status", "--porcelain") == ""
     assert project.git("show", "--name-only", "--format=").count("\n") == 1
 
 
 @pytest.mark.once
-def test_the_index_is_locked_when_it_is_put_back(project: Project) -> None:
+def test_the_index_is_locked_at_the_undo(project: Project) -> None:
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
     terminal.answer("a", WHICH)
     terminal.answer("all", UNCOMMITTED)
     lock = project.root / ".git" / "index.lock"
     lock.touch()
-    terminal.child.sendcontrol("c")
+    terminal.interrupt()
     status, shown = terminal.end()
     lock.unlink()
     assert status == 1
-    assert "Nothing was launched. Another git process is at work" in shown
-    assert "1 added files stay staged: 'git restore --staged' takes them back." in shown
+    assert "Interrupted. Nothing was launched. 1 added" in shown
+    assert "1 added file stays staged, because another git process is at work in" in shown
     assert "Traceback" not in shown
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("changed", [False, True])
+def test_committed_in_another_terminal(project: Project, changed: bool) -> None:
+    """What was added here and committed there stays committed, whether the launch stops or runs."""
+    terminal = Terminal(project, CALLBACK)
+    terminal.until(UNTRACKED)
+    terminal.answer("a", WHICH)
+    terminal.answer("all", UNCOMMITTED)
+    project.commit()
+    if changed:
+        project.write("answer.py", "VALUE = 3\n")
+        terminal.answer("b", UNCOMMITTED)
+        terminal.answer("d", RUN_FROM)
+        status, shown = terminal.end("a")
+        assert status == 0
+    else:
+        terminal.answer("b", RUN_FROM)
+        terminal.interrupt()
+        status, shown = terminal.end()
+        assert status == 1
+    assert "staged" not in shown
+    assert project.git("status", "--porcelain") == ("M tutorial/answer.py" if changed else "")
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("redirection", ["> out.log", "| cat > out.log"])
-def test_output_that_goes_elsewhere(project: Project, redirection: str) -> None:
-    """The questions are on the terminal all the same."""
+def test_redirected_output(project: Project, redirection: str) -> None:
+    """The questions still appear on the terminal."""
     words = shlex.join([project.python, "main.py", CALLBACK])
     terminal = Terminal(project)
     terminal.child.close(force=True)
@@ -252,7 +275,7 @@ def test_output_that_goes_elsewhere(project: Project, redirection: str) -> None:
 
 @pytest.mark.once
 def test_odd_names(project: Project) -> None:
-    """Names cannot play with the terminal, and are what they were in the copy."""
+    """File names cannot control the terminal; the copy has them unchanged."""
     names = ["two words.py", "é.py", "new\nline.py", "\x1b[31mred.py", '"quoted".py', "*.py"]
     for name in names:
         project.write(name, "")
@@ -270,21 +293,22 @@ def test_odd_names(project: Project) -> None:
 
 
 def test_no_terminal(project: Project) -> None:
-    """Without anybody to ask, the options to set are named, and nothing is launched."""
+    """Without a terminal the error names the options to set, and nothing is launched."""
     before = project.state()
     result = project.run(CALLBACK)
     assert result.status == 1
     assert result.stderr.endswith(
         "mlxp_versioning has a question, and there is no terminal to ask it on. Nothing was launched.\n"
-        f"In {project.root} are untracked: tutorial/notes.txt\n"
-        f"In {project.root} are uncommitted: tutorial/answer.py\n"
-        "Set hydra.callbacks.mlxp_versioning.untracked to add, ignore or refuse and "
-        "hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse and "
-        "hydra.callbacks.mlxp_versioning.run_from to copy or repository.\n"
+        f"Untracked files in {project.root}: tutorial/notes.txt\n"
+        f"Uncommitted files in {project.root}: tutorial/answer.py\n"
+        "Set hydra.callbacks.mlxp_versioning.untracked to add, ignore or refuse, and "
+        "hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse, and "
+        "hydra.callbacks.mlxp_versioning.run_from to copy or repository. For example:\n"
+        f"{' '.join(option(untracked='ignore', uncommitted='keep', run_from='copy'))}\n"
     )
     result = project.run("-m", *COPY, *option(untracked="add"), "x=1,2")
     assert result.status == 1
-    assert "Set hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse.\n" in result.stderr
+    assert "Set hydra.callbacks.mlxp_versioning.uncommitted to commit, keep, ignore or refuse. For" in result.stderr
     for name, kind, file in (("untracked", "untracked files", "notes.txt"), ("uncommitted", "uncommitted", "answer")):
         given = {"untracked": "ignore", "uncommitted": "ignore", name: "refuse"}
         result = project.run(*COPY, *option(**given))

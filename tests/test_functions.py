@@ -1,4 +1,4 @@
-"""Functions that no command line can start: notebooks, hydra-zen's launch."""
+"""Applications that no command line starts: notebooks, hydra-zen's launch. Their jobs run the pickled function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from tests.clusters import Cluster
 from tests.programs import App, Result, info
 
-# All that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a config's type
+pytestmark = pytest.mark.hydra
+
+# Everything that the function needs is defined in __main__, as in a notebook: a closure, a lambda, classes, a schema
 NOTEBOOK = """
 import sys
 import threading
@@ -90,13 +92,13 @@ def run_notebook(app: App, *arguments: str, start: str = "file") -> Result:
 
 
 def values(result: Result) -> list[str]:
-    """What the runs returned to the program."""
+    """Return what the runs returned to the program."""
     assert result.status == 0, result.text
     return [line.split()[1] for line in result.stdout.splitlines() if line.startswith("RETURN")]
 
 
 def check_runs(app: App, job_ids: list[str]) -> None:
-    """What is in the run directories, and that a script repeats its run."""
+    """Check the content of the run directories, and that a script repeats its run."""
     runs = app.runs()
     assert len(runs) == len(job_ids)
     for run, job_id in zip(runs, job_ids, strict=True):
@@ -122,7 +124,7 @@ def info_directory(run: Path) -> Path:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_values(app: App, start: str) -> None:
-    """However the program was started, its function runs elsewhere and its values come back."""
+    """For each way to start the program, jobs run its function and return its values."""
     result = run_notebook(app, "x=1,2", "hydra/launcher=local", start=start)
     assert values(result) == ["10", "20"]
     assert "jobs run the pickled task function" in result.stdout
@@ -142,7 +144,7 @@ def test_values_on_cluster(scheduler: Cluster, request: pytest.FixtureRequest) -
 
 
 def test_twice_with_numbers(app: App) -> None:
-    """A session launches again: what is defined in it is as it was, and numbers go on."""
+    """A session launches twice: its definitions are unchanged, and the numbers continue."""
     result = run_notebook(app, "twice", "x=1,2", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert values(result) == ["10", "20"] * 2
     assert [run.relative_to(app.directory) for run in app.runs()] == [Path(f"logs/{n}") for n in (1, 2, 3, 4)]
@@ -150,7 +152,7 @@ def test_twice_with_numbers(app: App) -> None:
 
 
 def test_failure(app: App) -> None:
-    """The exception comes back as what it was raised as, and the job ends as a failed one."""
+    """The exception is raised with its own type, and the job fails."""
     result = run_notebook(app, "x=1", "action=fail", "hydra/launcher=local")
     assert result.status == 1
     assert "caught MyError('told to fail')" in result.stderr
@@ -158,18 +160,19 @@ def test_failure(app: App) -> None:
     assert info(run)["status"] == "FAILED"
     assert info(run)["error"] == {"type": "MyError", "message": "told to fail"}
     assert info(run)["exit_status"] == 1
-    assert 'notebook.py", line' in (run / "log.stderr").read_text()
+    # The file's name is not in pickled code (cloudpickle 3.1.3)
+    assert re.search(r"line \d+, in task\n", (run / "log.stderr").read_text())
     assert app.call("bash", str(run / "script.sh")).status == 1
 
 
-def test_what_cannot_be_carried(app: App) -> None:
-    """A value or an exception that cannot be pickled does not change how the run ended."""
+def test_results_that_cannot_be_pickled(app: App) -> None:
+    """A value or exception that cannot be pickled does not change the status of the run."""
     result = run_notebook(app, "action=generate", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert values(result) == ["None"]
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
-    assert "returned a generator, which cannot be carried" in (app.directory / "logs/1/log.stdout").read_text()
+    assert "returned a generator, which cannot be pickled" in (app.directory / "logs/1/log.stdout").read_text()
     result = run_notebook(app, "action='fail holding'", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
-    # Hydra 1.4 has a way of its own
+    # Hydra 1.4 raises an error of its own
     assert re.search(r"caught (RunFailedError|RuntimeError)\('.*HoldingError: told to fail'\)", result.stderr)
     assert info(app.directory / "logs" / "2")["error"] == {"type": "HoldingError", "message": "told to fail"}
 
@@ -183,29 +186,31 @@ def test_never(app: App) -> None:
 
 @pytest.mark.parametrize("callbacks", ["", "mlxp_logging"])
 def test_cannot_be_pickled(slurm: Cluster, callbacks: str, request: pytest.FixtureRequest) -> None:
-    """One sentence, and nothing is left behind."""
+    """The message is one sentence, and no file is left."""
     app = slurm.app(request.node.name)
     result = run_notebook(app, "unpicklable", "x=1,2", "hydra/launcher=slurm", f"hydra/callbacks=[{callbacks}]")
     assert result.status == 1
-    assert "its function cannot be pickled (cannot pickle '_thread.lock' object): put it into a file" in result.stderr
+    assert "its function cannot be pickled (cannot pickle '_thread.lock' object). Put the function" in result.stderr
     assert not list(app.directory.rglob("launch-*"))
     assert not list(app.directory.rglob("script.sh"))
     assert not [path for path in app.directory.rglob("*") if path.name.isdecimal()]
 
 
 def task(config: DictConfig) -> Any:
-    """It is imported in the job, by its name."""
+    """The job imports this function by its name."""
     return config.x * 10
 
 
 @pytest.mark.parametrize("chdir", ["true", "false"])
-def test_returns_as_hydras_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chdir: str) -> None:
-    """A JobReturn says what that of Hydra's basic launcher says."""
+def test_a_job_return_is_that_of_the_basic_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chdir: str
+) -> None:
+    """A JobReturn has the same content as that of Hydra's basic launcher."""
     monkeypatch.chdir(tmp_path)
 
     def returns(launcher: str) -> list[JobReturn]:
         fixed = [f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", f"hydra.job.chdir={chdir}", "x=3,4", "+y='a b'"]
-        # Hydra 1.4 wants neither that a name is stored twice nor a version
+        # Hydra 1.4 accepts neither a name that is stored twice nor version_base
         more: dict[str, Any] = {"config_name": f"{launcher}_{chdir}", "with_log_configuration": False}
         if version("hydra-core") < "1.4":
             more["version_base"] = None
@@ -224,7 +229,7 @@ def test_returns_as_hydras_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def plain_hydra(job: JobReturn) -> dict[str, Any]:
-    """A job's hydra node, less what must differ."""
+    """Return a job's hydra node without the parts that have to differ."""
     assert job.hydra_cfg is not None
     plain: Any = OmegaConf.to_container(job.hydra_cfg, resolve=False)
     hydra: dict[str, Any] = plain["hydra"]

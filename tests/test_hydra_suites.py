@@ -5,16 +5,20 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.clusters import Cluster
 from tests.hydra_suites import suites
 from tests.hydra_suites.suites import TestBatches, TestIntegration, TestLauncher, plugins  # noqa: F401  # on local
 from tests.programs import Result
 
+pytestmark = [pytest.mark.hydra, pytest.mark.waits]
+
 SUITES = (TestLauncher, TestBatches, TestIntegration)
 
 
 def test_on_cluster(scheduler: Cluster) -> None:
-    """The scheduler's user starts the suites, because OAR refuses root; at the same time, because jobs start slowly."""
+    """The suites run as the scheduler's user, because OAR refuses root, and in parallel, because jobs start slowly."""
     app = scheduler.app("hydra-suites")
     shutil.copy(suites.__file__, app.directory)
     app.give()

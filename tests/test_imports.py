@@ -24,7 +24,7 @@ LAYERS = [
     {"config", "versioning", "metrics"},
     {"runs"},
     {"locks", "commands", "prompts"},
-    {"files", "interrupts", "console"},
+    {"files", "yaml_files", "interrupts", "console", "paths"},
     {"errors"},
 ]
 # Folders and modules that may use Hydra
@@ -35,6 +35,7 @@ KNOW_HYDRA = {
     "config.lazy_schema",
     "config.override_grammar",
     "jobs.app_command",
+    "jobs.function_job",
     "jobs.job_return",
     "schedulers.choice",
 }
@@ -98,7 +99,7 @@ def test_who_knows_git() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["git", "submitit", "rich", "cloudpickle", "tenacity", "subprocess", "mlxp_core.callbacks"]
+    "module", ["git", "submitit", "rich", "cloudpickle", "tenacity", "psutil", "subprocess", "mlxp_core.callbacks"]
 )
 def test_a_hydra_program_imports_little(module: str) -> None:
     """What Hydra itself imports is not ours to save."""

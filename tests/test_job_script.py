@@ -1,6 +1,6 @@
 """Whole scripts, compared with recorded ones, and the directives of each option.
 
-`pytest --record` writes tests/scripts/*.sh anew: read the difference before you commit it.
+`pytest --record` rewrites tests/scripts/*.sh: read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,12 @@ import pytest
 
 from mlxp_core.config.options import LocalOptions, OAROptions, SLURMOptions
 from mlxp_core.errors import OptionError
-from mlxp_core.jobs.app_command import AppCommand
 from mlxp_core.jobs.script import Job
-from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.local import LocalScheduler
+from tests.support.jobs import a_job
 
 RECORDED = Path(__file__).parent / "scripts"
-
-
-def a_job(path: str = "/home/me/tutorial/logs/5", name: str | None = None, **environment: str) -> Job:
-    return Job(
-        name=name,
-        run=RunDirectory(Path(path), "metadata"),
-        app=AppCommand(("/home/me/.venv/bin/python", "-u", "main.py"), (), Path("/home/me/tutorial"), environment),
-        overrides=(("lr=0.001", "seed=1"), ("hydra/launcher=x",), ("hydra.mode=RUN", f"hydra.run.dir={path}")),
-    )
 
 
 FULL: dict[str, Any] = {
@@ -140,7 +130,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\n#OAR -t besteffort"])
-def test_no_directive_is_forged(name: str) -> None:
+def test_values_add_no_directives(name: str) -> None:
     for scheduler in (OARScheduler(OAROptions()), SLURMScheduler(SLURMOptions())):
         with pytest.raises(OptionError, match="line break"):
             scheduler.check(a_job(name=name))
@@ -177,12 +167,12 @@ def test_submission_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     outside = {"SLURM_CONF", "SBATCH_ACCOUNT", "OAR_JOB_ID", "PLAIN"}
     assert kept & set(slurm.submission_environment()) == outside
     assert kept & set(oar.submission_environment()) == kept - {"OAR_JOB_ID"}
-    monkeypatch.setenv("SLURM_JOB_ID", "7")  # inside a job: these are the outer job's
+    monkeypatch.setenv("SLURM_JOB_ID", "7")  # inside a job, where these are the outer job's
     assert "SBATCH_ACCOUNT" not in slurm.submission_environment()
 
 
-def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """sbatch puts its variables above directives."""
+def test_options_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch's variables override directives, so they are removed."""
     for name in ("SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SBATCH_MEM_PER_NODE", "SBATCH_QOS", "SBATCH_JOB_NAME"):
         monkeypatch.setenv(name, "x")
     options = SLURMOptions(partition="main", timeout_min=3, mem_gb=1)

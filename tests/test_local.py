@@ -1,83 +1,30 @@
-"""hydra/launcher=local: the same scripts, here, some at a time, with their results."""
+"""hydra/launcher=local: the same scripts on this machine, several at a time, and their results."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pexpect
 import pytest
 
+from mlxp_core.config.options import LocalOptions
+from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.info import write_info
+from mlxp_core.schedulers.local import LocalScheduler
 from tests.programs import App, info
+from tests.support.sweepers import RETURNS, VALUES
 
-VALUES = """
-import dataclasses, json, sys
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
-from hydra.plugins.sweeper import Sweeper
-
-
-class ShowingSweeper(Sweeper):
-    def setup(self, *, hydra_context, task_function, config):
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config)
-
-    def sweep(self, arguments):
-        whats = arguments[0].partition("=")[2].strip("[]").split(",")
-        for job in self.launcher.launch([[f"what={what}"] for what in whats], 0):
-            print("RETURN", job.status.name, job.overrides, repr(job._return_value), job.task_name, sep="|")
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="showing",
-                             node={"_target_": "hydra_plugins.showing.sweeper.ShowingSweeper"})
-"""
-
-RETURNS = """
-import os, sys
-from dataclasses import dataclass
-import hydra
-
-@dataclass
-class Mine:
-    number: int
-
-class MyError(Exception):
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(config):
-    what = config.what
-    if what == "mine":
-        return Mine(3)
-    if what == "function":
-        return lambda: 4
-    if what == "generator":
-        return (number for number in range(3))
-    if what == "error":
-        raise MyError(1, 2)
-    if what == "key":
-        raise KeyError("absent")
-    if what == "killed":
-        os.kill(os.getpid(), 9)
-    if what == "left":
-        sys.exit(5)
-    if what == "late":
-        import atexit
-        atexit.register(os._exit, 6)
-    return {"loss": 0.5}
-
-if __name__ == "__main__":
-    main()
-"""
+pytestmark = pytest.mark.hydra
 
 
 def test_returns(app: App) -> None:
-    """What each run returned, value or exception, and nothing invented."""
+    """The results are what the runs returned or raised, and nothing made up."""
     app.write("hydra_plugins/showing/__init__.py", "")
     app.write("hydra_plugins/showing/sweeper.py", VALUES)
     app.write("main.py", RETURNS)
@@ -105,14 +52,14 @@ def test_returns(app: App) -> None:
 def test_a_failed_run_fails_the_sweep(app: App) -> None:
     result = app.run("-m", "action=null,raise,exit2", "hydra/launcher=local")
     assert result.status == 1
-    assert "2 runs of 3 failed; see:" in result.stdout
+    assert "2 of 3 runs failed; see:" in result.stdout
     assert "told to fail" in result.stderr
     assert sorted(info(run)["status"] for run in app.runs()) == ["COMPLETE", "FAILED", "FAILED"]
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("n_jobs", [1, 3])
-def test_so_many_at_a_time(app: App, n_jobs: int) -> None:
+def test_n_jobs(app: App, n_jobs: int) -> None:
     app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", f"hydra.launcher.n_jobs={n_jobs}")
     spans = sorted((info(run)["start_time"], info(run)["end_time"]) for run in app.runs())
     overlapping = sum(spans[0][1] > span[0] for span in spans[1:])
@@ -137,7 +84,7 @@ def test_environment_commands(app: App) -> None:
 
 
 def test_gpus_are_not_hidden(app: App) -> None:
-    """submitit's local executor gives a job that asked for no GPU none."""
+    """A run sees the GPUs that the launching process sees."""
     command = "hydra.launcher.env_cmd='export PROBE_GPUS=\"$CUDA_VISIBLE_DEVICES\"'"
     app.sweep("x=1", "hydra/launcher=local", command, env={"CUDA_VISIBLE_DEVICES": "2,3"})
     assert app.seen()[0]["environment"]["PROBE_GPUS"] == "2,3"
@@ -155,7 +102,7 @@ def test_dry_run(app: App) -> None:
 
 
 def test_a_run_that_never_starts(app: App) -> None:
-    """Its program is broken when the job starts."""
+    """The program contains an error when the job starts."""
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
     app.write("main.py", "this is not Python")
     assert app.call("bash", "logs/1/script.sh").status == 1
@@ -164,7 +111,7 @@ def test_a_run_that_never_starts(app: App) -> None:
     assert record["error"]["message"] == "exit status 1 before the run started (see log.stderr)"
 
 
-def test_the_directory_of_the_application_is_gone(app: App) -> None:
+def test_the_directory_of_the_application_was_moved(app: App) -> None:
     logs = app.directory.parent / "elsewhere"
     logging = ["hydra/callbacks=mlxp_logging", f"hydra.callbacks.mlxp_logging.parent_log_dir={logs}"]
     app.sweep("x=1", "hydra/launcher=local", "hydra.launcher.dry_run=true", *logging)
@@ -174,7 +121,7 @@ def test_the_directory_of_the_application_is_gone(app: App) -> None:
 
 
 def test_terminal(app: App) -> None:
-    """With a terminal there is a bar, and Ctrl-C ends the runs too."""
+    """On a terminal there is a progress bar, and Ctrl-C also terminates the runs."""
     command = ["-m", "x=1,2,3", "hydra/launcher=local", "hydra.launcher.n_jobs=1", "hydra/callbacks=mlxp_logging"]
     child = pexpect.spawn(app.python, ["main.py", *command], cwd=str(app.directory), timeout=180, encoding="utf-8")
     child.expect(pexpect.EOF)
@@ -194,7 +141,7 @@ def test_terminal(app: App) -> None:
     assert child.exitstatus != 0 or child.signalstatus == signal.SIGINT
     end = time.monotonic() + 120
     while info(run)["status"] == "RUNNING":
-        assert time.monotonic() < end, "the run goes on"
+        assert time.monotonic() < end, "the run was not terminated"
         time.sleep(0.1)
     assert info(run)["status"] == "FAILED"
     assert not (app.directory / "logs" / "5" / "seen.json").exists()
@@ -205,7 +152,7 @@ def test_terminal(app: App) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("when", ["environment", "application"])
 def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
-    """A script that is stopped does not start the application, and its record tells what happened."""
+    """A signal before the application starts prevents the start, and the record names the signal."""
     before = when == "environment"
     options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 2'"] if before else ["action=sleep60"]
     app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", f"hydra.launcher.shell_path={shell}", *options)
@@ -216,7 +163,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
         assert time.monotonic() < end
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    assert process.wait(timeout=180) in (128 + number, 1)  # Python ends with 1 when nobody catches KeyboardInterrupt
+    assert process.wait(timeout=180) in (128 + number, 1)  # Python exits with 1 after an uncaught KeyboardInterrupt
     record = info(script.parent)
     assert record["status"] == "FAILED"
     assert (script.parent / "seen.json").exists() != before
@@ -226,7 +173,7 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
 
 @pytest.mark.once
 def test_an_earlier_record_does_not_count(app: App) -> None:
-    """The script runs again, and its program is gone."""
+    """The script runs again, after its program was removed."""
     app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
     assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
     (app.directory / "main.py").unlink()
@@ -247,13 +194,13 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
     ]
     assert [process.wait(timeout=180) for process in processes] == [0, 0]
     assert len(app.runs()) == 5
-    assert not list((app.directory / "res").glob(".submitit*"))
+    assert {path.name for path in (app.directory / "res").iterdir()} == {*"12345", "multirun.yaml"}
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(app: App, number: signal.Signals) -> None:
-    """Runs that did not start leave nothing, and are named."""
+    """Runs that did not start leave no files, and the message names them."""
     arguments = ["-m", "x=1,2,3", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
     process = subprocess.Popen(
         [app.python, "main.py", *arguments, "hydra/callbacks=mlxp_logging"],
@@ -270,8 +217,8 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
     os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
-    assert "Interrupted: 0 runs of 3 had ended" in stderr
-    assert "Not started, launch them again: x=2 action=sleep60; x=3 action=sleep60" in stderr
+    assert "Interrupted: 0 of 3 runs had finished." in stderr
+    assert "Not started; launch these again: x=2 action=sleep60; x=3 action=sleep60" in stderr
     assert "Traceback" not in stderr
     assert [path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()] == ["1"]
     while info(app.directory / "logs" / "1")["status"] == "RUNNING":
@@ -280,14 +227,58 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
     assert info(app.directory / "logs" / "1")["status"] == "FAILED"
 
 
-def test_leaving_with_status_0(app: App) -> None:
+def processes_below(directory: Path) -> list[str]:
+    """The command lines of the live processes that belong to runs in a directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            if str(directory).encode() in words and int(entry.name) != os.getpid():
+                found.append((entry / "cmdline").read_text())
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("seed", range(5))
+def test_interrupted_in_the_first_second(app: App, seed: int) -> None:
+    """No process of a run survives, and each run has ended or has left nothing, as the message says."""
+    random.seed(seed)
+    arguments = ["-m", "x=1,2,3,4,5,6", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=3"]
+    process = app.start(app.python, "-u", "main.py", *arguments, "hydra/callbacks=mlxp_logging")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "6 runs on this machine, 3 at a time\n"
+    time.sleep(random.random())
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=100)
+    assert processes_below(app.directory) == []
+    left = sorted(path for path in (app.directory / "logs").iterdir() if path.name.isdecimal())
+    assert [info(run)["status"] for run in left] == ["FAILED"] * len(left)
+    assert "Interrupted: 0 of 6 runs had finished. The running ones were stopped.\n" in stderr
+    assert [f"x={x} " in stderr for x in range(1, 7)] == [x > len(left) for x in range(1, 7)]
+
+
+def test_a_script_that_cannot_be_started(tmp_path: Path) -> None:
+    """The other runs are not affected."""
+    runs = [RunDirectory(tmp_path / name, "metadata") for name in "12"]
+    for run in runs:
+        write_info(run.info, {"status": "STARTING", "start_time": None})
+    runs[1].stdout.mkdir()
+    runs[0].script.write_text("exit 3")
+    assert dict(LocalScheduler(LocalOptions(shell_path="/bin/sh")).run(runs)) == {0: 3, 1: 127}
+    assert info(runs[1].path)["error"]["message"] == "exit status 127 before the run started (see log.stderr)"
+    assert "cannot be started: [Errno 21] Is a directory" in runs[1].stderr.read_text()
+
+
+def test_exit_status_0(app: App) -> None:
     result = app.sweep("action=exit0", "hydra/launcher=local")
     assert "1/1  COMPLETE" in result.stdout
     assert info(app.runs()[0])["status"] == "COMPLETE"
 
 
-def test_an_environment_that_leaves(app: App) -> None:
-    """The environment commands end the script before the application starts: that is no success."""
+def test_environment_commands_that_exit(app: App) -> None:
+    """Environment commands that end the script before the application starts make the run fail."""
     result = app.run("-m", "x=1", "hydra/launcher=local", "hydra.launcher.env_cmd='exit 0'")
     assert result.status == 1
     (record,) = [info(path.parent) for path in app.directory.rglob("script.sh")]
@@ -296,8 +287,8 @@ def test_an_environment_that_leaves(app: App) -> None:
 
 
 @pytest.mark.once
-def test_nobody_reads(app: App) -> None:
-    """The reader of the output goes away, and the launch goes on."""
+def test_closed_output(app: App) -> None:
+    """The launch continues when the reader of its output has ended."""
     command = f"{app.python} -u main.py -m x=1,2,3 hydra/launcher=local hydra.launcher.n_jobs=1 | head -c 1"
     assert app.call("bash", "-o", "pipefail", "-c", command).status == 0
     assert len(app.runs()) == 3

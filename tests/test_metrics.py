@@ -1,4 +1,4 @@
-"""What the application logs to `metrics.*` is in its run's metrics/, once for each epoch, however the run goes."""
+"""Records logged to `metrics.*` are in the run's metrics/, once per epoch, however often the run is interrupted."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ import numpy as np
 import pytest
 import yaml
 
-from mlxp_core.metrics.handler import start_metrics, stop_metrics
-from mlxp_core.metrics.scalars import Scalar, encode
+from mlxp_core.metrics.handler import MetricsHandler, start_metrics, stop_metrics
+from mlxp_core.metrics.last_values import last_metrics
+from mlxp_core.metrics.names import file_of, prefix_of
+from mlxp_core.runs.file_cache import FileCache
 from tests.clusters import REPOSITORY, Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
 IN_RUN_1 = "hydra.callbacks.mlxp_logging.forced_log_id=1"
 
-# Goes through epochs, and on from its checkpoint; `kill` names an epoch and where in it the process is killed, once
+# Trains for some epochs and continues from its checkpoint; `kill` names the epoch and the place in it where the process
+# is killed, once
 TRAINING = """
 import logging, os, sys
 from pathlib import Path
@@ -75,19 +77,19 @@ if __name__ == "__main__":
 
 
 def training(app: App) -> App:
-    """Make an application one that trains."""
+    """Turn an application into one that trains."""
     app.write("main.py", TRAINING)
     app.write("conf/config.yaml", "x: 1\nkill: null\nhow: null\n")
     return app
 
 
 def lines(run: Path, name: str) -> list[dict[str, Any]]:
-    """The records in one of a run's files of metrics."""
+    """Return the records in one of a run's metrics files."""
     return [json.loads(line) for line in (run / "metrics" / f"{name}.json").read_text().splitlines()]
 
 
 def assert_trained(run: Path, x: float = 1, starts: int = 1) -> None:
-    """That a run's metrics tell of each epoch once, in order."""
+    """Check that a run's metrics contain each epoch once, in order."""
     records = lines(run, "train")
     losses = [{"loss": x / (i // 2 + 1), "epoch": i // 2, "step": i} for i in range(8)]
     assert [record for record in records if "loss" in record] == losses
@@ -102,25 +104,26 @@ def assert_trained(run: Path, x: float = 1, starts: int = 1) -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """Metrics of this process go there, for one attempt."""
-    start_metrics(tmp_path)
-    yield tmp_path
+    """Write the metrics of this process to a directory, for one attempt."""
+    (tmp_path / "metrics").mkdir()
+    start_metrics(tmp_path / "metrics")
+    yield tmp_path / "metrics"
     stop_metrics()
 
 
-def again(directory: Path) -> None:
-    """A further attempt begins."""
+def restart(directory: Path) -> None:
+    """Begin another attempt."""
     start_metrics(directory)
 
 
 def metric(name: str, *records: Any) -> None:
-    """Log as an application does."""
+    """Log records as an application does."""
     for record in records:
         logging.getLogger(name).info(record)
 
 
 def numbers(directory: Path, key: str = "epoch") -> list[Any]:
-    """What the lines of train.json have for a key."""
+    """Return the values of a key in the lines of train.json."""
     return [json.loads(line).get(key) for line in (directory / "train.json").read_text().splitlines()]
 
 
@@ -138,7 +141,7 @@ def test_a_plain_run(app: App, job_logging: str) -> None:
     run = app.directory / "logs" / "1"
     assert_trained(run)
     log = run / "main.log"
-    assert not log.exists() or log.read_text() == ""  # metrics are not in the job's log, too
+    assert not log.exists() or log.read_text() == ""  # metrics are not repeated in the job's log
 
 
 def test_without_the_callback(app: App) -> None:
@@ -164,12 +167,12 @@ def test_each_run_of_a_sweep_has_its_own(app: App, launcher: str) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("kill", ["0-step0", "1-step1", "2-evaluated", "2-saved", "3-saved"])
-def test_a_killed_run_goes_on(app: App, kill: str) -> None:
+def test_a_killed_run_continues(app: App, kill: str) -> None:
     training(app)
     assert app.run(LOGGING, f"kill={kill}").status == -signal.SIGKILL
     run = app.directory / "logs" / "1"
     for path in ("train", "eval/test"):
-        assert kill == "0-step0" or lines(run, path)  # valid, and there
+        assert kill == "0-step0" or lines(run, path)  # they exist and are valid
     assert app.run(LOGGING, IN_RUN_1, f"kill={kill}").status == 0
     assert_trained(run, starts=2)
 
@@ -181,9 +184,9 @@ def test_a_job_script_run_again(app: App) -> None:
     assert info(run)["status"] == "FAILED"
     assert app.call("bash", str(run / "script.sh")).status == 0
     assert_trained(run, starts=2)
-    assert app.call("bash", str(run / "script.sh")).status == 0  # nothing is left to do
+    assert app.call("bash", str(run / "script.sh")).status == 0  # the training had finished
     assert_trained(run, starts=3)
-    (run / "artifacts" / "epoch").unlink()  # by mistake: what was there is not lost
+    (run / "artifacts" / "epoch").unlink()  # by mistake: earlier metrics are not lost
     assert app.call("bash", str(run / "script.sh")).status == 0
     assert_trained(run, starts=4)
     superseded = (run / "metrics" / ".superseded" / "train.jsonl").read_text().splitlines()
@@ -191,8 +194,8 @@ def test_a_job_script_run_again(app: App) -> None:
 
 
 @pytest.mark.once
-def test_a_requeued_run_goes_on(slurm: Cluster) -> None:
-    """The scheduler starts it again, and one that was cancelled is submitted again by hand."""
+def test_a_requeued_run_continues(slurm: Cluster) -> None:
+    """One run is requeued by the scheduler; another is cancelled and submitted again by hand."""
     app = training(slurm.app("metrics-requeue"))
     app.sweep("hydra/launcher=slurm", LOGGING, "kill=1-step1,2-evaluated", "how=wait")
     runs = [app.directory / "logs" / number for number in ("1", "2")]
@@ -209,7 +212,7 @@ def test_a_requeued_run_goes_on(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_of_many_tasks_the_first_writes(slurm: Cluster) -> None:
+def test_only_the_first_of_many_tasks_writes(slurm: Cluster) -> None:
     app = training(slurm.app("metrics-tasks"))
     assert slurm.sweep(app, LOGGING, "hydra.launcher.tasks_per_node=2") == ["COMPLETED"]
     run = app.directory / "logs" / "1"
@@ -218,8 +221,7 @@ def test_of_many_tasks_the_first_writes(slurm: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_what_is_no_metric_stops_nothing(app: App) -> None:
-    """Nor does a disk that is full."""
+def test_an_invalid_metric_or_a_full_disk_stops_nothing(app: App) -> None:
     program = """
 import logging, os, resource, signal
 import hydra
@@ -256,18 +258,18 @@ if __name__ == "__main__":
     main()
 """
     app.write("main.py", program)
-    result = app.run(LOGGING, "hydra/job_logging=stdout")  # a file would be full, too
+    result = app.run(LOGGING, "hydra/job_logging=stdout")  # a log file would hit the limit as well
     assert result.status == 0, result.text
-    assert "Logger 'metrics.train' of metrics: 'text 3' is no dict" in result.stdout
+    assert "Logger 'metrics.train' of metrics: 'text 3' is not a dict" in result.stdout
     assert result.stdout.startswith("text 3\n")
     assert result.stdout.count("'image' is left out") == 1
     assert "can only convert an array of size 1" in result.stdout
-    assert "'7' is left out: the key is no text, but int" in result.stdout
+    assert "'7' is left out: keys must be strings, got int" in result.stdout
     run = app.directory / "logs" / "1"
     assert lines(run, "train") == [{"loss": 0.5}, *({"epoch": i} for i in range(3))]
     assert lines(run, "full") == [{"a": 1}, {"a": 2}]
     assert re.search(
-        r"metrics.full' of metrics: a record is lost: Cannot write \S+/full.json: File too large", result.text
+        r"metrics.full' of metrics: a record was lost: Cannot write \S+/full.json: File too large", result.text
     )
     assert "metrics.full' of metrics: 4 records could not be written" in result.stdout
     assert "File name too long" in result.stdout
@@ -306,8 +308,8 @@ def test_values(directory: Path) -> None:
     assert third == {}
 
 
-def test_lines_are_those_of_json() -> None:
-    record: dict[str, Scalar] = {
+def test_lines_are_those_of_json(directory: Path) -> None:
+    record = {
         "a": 1.5,
         "é\u2028": '\ud800"',
         "none": None,
@@ -316,7 +318,18 @@ def test_lines_are_those_of_json() -> None:
         "big": 10**30,
         "t": True,
     }
-    assert encode(record) == json.dumps(record)
+    metric("metrics.train", record, record)
+    assert (directory / "train.json").read_text() == 2 * f"{json.dumps(record)}\n"
+
+
+def test_filters(directory: Path) -> None:
+    """Filters of the application apply, whether they are added to the logger or to the handler."""
+    logger = logging.getLogger("metrics.filtered")
+    logger.addFilter(lambda record: record.msg != {"step": 1})
+    (handler,) = (one for one in logging.getLogger("metrics").handlers if isinstance(one, MetricsHandler))
+    handler.addFilter(lambda record: record.msg != {"step": 2})
+    metric("metrics.filtered", *({"step": step} for step in range(4)))
+    assert lines(directory.parent, "filtered") == [{"step": 0}, {"step": 3}]
 
 
 @pytest.mark.parametrize(
@@ -336,13 +349,14 @@ def test_names(directory: Path, name: str, file: str) -> None:
     metric(name, {"x": 1})
     assert json.loads((directory / f"{file}.json").read_text()) == {"x": 1}
     assert [path for path in directory.rglob("*.json")] == [directory / f"{file}.json"]
+    assert last_metrics(str(directory.parent), FileCache(None)) == {prefix_of(file_of(name)) + "x": 1}
 
 
-def test_a_logger_as_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_logger_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("metrics")
     logger.setLevel(logging.ERROR)
     start_metrics(tmp_path / "1")
-    start_metrics(tmp_path / "2")  # nobody told of the first one's end
+    start_metrics(tmp_path / "2")  # the end of the first attempt was not reported
     metric("metrics.train", {"x": 2})
     stop_metrics()
     metric("metrics.train", {"x": 3})
@@ -353,13 +367,13 @@ def test_a_logger_as_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_threads_and_forks(directory: Path) -> None:
-    """Also of a second attempt, of which each part takes its own lines again."""
+    """Also in a second attempt, in which each part logs the same lines again."""
 
     def work(part: int) -> None:
         for i in range(200):
             metric("metrics.train", {f"key{part}": i, "text": "x" * 500, "epoch": 0})
 
-    def everybody() -> None:
+    def all_parts() -> None:
         children = []
         for part in range(3):
             if (child := os.fork()) == 0:
@@ -375,18 +389,18 @@ def test_threads_and_forks(directory: Path) -> None:
             assert os.waitpid(child, 0)[1] == 0
 
     for _ in range(2):
-        everybody()
+        all_parts()
         records = [json.loads(line) for line in (directory / "train.json").read_text().splitlines()]
         assert len(records) == 6 * 200
         for part in range(6):
             assert [record[f"key{part}"] for record in records if f"key{part}" in record] == list(range(200))
         keys = yaml.safe_load((directory / ".keys" / "metrics.yaml").read_text())
         assert keys == dict.fromkeys(["train.epoch", "train.text", *(f"train.key{part}" for part in range(6))], "")
-        again(directory)
+        restart(directory)
 
 
 def test_many_files_and_one_that_an_editor_replaces(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlxp_core.metrics.file._CHECK_S", 0)
+    monkeypatch.setattr("mlxp_core.metrics.file._CHECK_INTERVAL_S", 0)
     for i in range(2):
         for j in range(200):
             metric(f"metrics.layer{j}", {"norm": i})
@@ -403,13 +417,13 @@ def test_many_files_and_one_that_an_editor_replaces(directory: Path, monkeypatch
 # Several attempts
 
 
-def test_earlier_lines_from_an_epoch_on_leave(directory: Path) -> None:
+def test_earlier_lines_are_replaced_from_an_epoch_on(directory: Path) -> None:
     metric("metrics.train", *({"epoch": epoch, "attempt": 1} for epoch in range(5)), {"note": "stays"})
-    again(directory)
+    restart(directory)
     metric("metrics.train", {"note": "too"}, *({"epoch": epoch, "attempt": 2} for epoch in (3, 3, 4)))
     assert numbers(directory) == [0, 1, 2, None, None, 3, 3, 4]
     assert numbers(directory, "attempt") == [1, 1, 1, None, None, 2, 2, 2]
-    metric("metrics.train", {"best": True, "epoch": 1})  # goes back, in the same attempt: no new start
+    metric("metrics.train", {"best": True, "epoch": 1})  # goes back within the same attempt
     assert numbers(directory) == [0, 1, 2, None, None, 3, 3, 4, 1]
     superseded = (directory / ".superseded" / "train.jsonl").read_text()
     assert superseded == '{"epoch": 3, "attempt": 1}\n{"epoch": 4, "attempt": 1}\n'
@@ -417,40 +431,40 @@ def test_earlier_lines_from_an_epoch_on_leave(directory: Path) -> None:
 
 def test_steps(directory: Path) -> None:
     metric("metrics.train", *({"step": step} for step in range(4)), {"epoch": 0}, {"step": 4}, {"step": True})
-    again(directory)
-    metric("metrics.train", {"step": np.int64(2)}, {"step": 3}, {"epoch": 0})  # an epoch of its own start
+    restart(directory)
+    metric("metrics.train", {"step": np.int64(2)}, {"step": 3}, {"epoch": 0})  # replaces the epoch of the first attempt
     assert numbers(directory, "step") == [0, 1, True, 2, 3, None]
-    again(directory)
+    restart(directory)
     metric("metrics.train", {"epoch": 1, "step": 4}, {"epoch": 1, "step": 5}, {"epoch": 1, "mean": 0})
-    again(directory)
-    metric("metrics.train", {"epoch": 1, "step": 5})  # from a checkpoint amidst an epoch: what was before it stays
+    restart(directory)
+    metric("metrics.train", {"epoch": 1, "step": 5})  # from a checkpoint within an epoch: earlier steps stay
     assert numbers(directory, "step") == [0, 1, True, 2, 3, None, 4, 5]
 
 
 @pytest.mark.parametrize("record", [{"epoch": 1}, {"x": 1}])
 @pytest.mark.parametrize("torn", [b'{"epoch": 1, "lo', b"\0\0\0", b'{"epoch": 0}'])
-def test_a_torn_line_takes_nothing_along(directory: Path, torn: bytes, record: dict[str, int]) -> None:
+def test_a_torn_line_swallows_nothing(directory: Path, torn: bytes, record: dict[str, int]) -> None:
     (directory / "train.json").write_bytes(b'{"epoch": 0}\n' + torn)
-    again(directory)
+    restart(directory)
     metric("metrics.train", record)
     assert numbers(directory) == [0, *([0] if b"0}" in torn else []), record.get("epoch")]
 
 
-def test_what_cannot_be_taken_out_stays(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_that_cannot_be_moved_stay(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     metric("metrics.train", {"epoch": 0})
     (directory / ".superseded").write_text("in the way")
-    again(directory)
+    restart(directory)
     metric("metrics.train", {"epoch": 0, "x": 1}, {"epoch": 1})
     assert numbers(directory) == [0, 0, 1]
-    assert "Lines of an earlier attempt stay beside the new ones" in caplog.text
+    assert "Lines of an earlier attempt remain next to the new ones" in caplog.text
 
 
 # The example
 
 
 @pytest.mark.once
-def test_the_example_goes_on_when_it_is_killed(tmp_path: Path) -> None:
-    """At any moment: after some time, again and again."""
+def test_the_example_continues_after_being_killed(tmp_path: Path) -> None:
+    """It is killed several times, at arbitrary moments."""
     app = App(tmp_path)
     main = REPOSITORY / "example_app" / "main.py"
     command = [LOGGING, IN_RUN_1, "epochs=30", "model=linear"]

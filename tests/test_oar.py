@@ -1,4 +1,4 @@
-"""What OAR alone does."""
+"""Behavior that only OAR has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.programs import info
 
 
 def show(job_id: str) -> dict[str, Any]:
-    """What OAR knows of a job."""
+    """Return what OAR knows about a job."""
     text = subprocess.run(["oarstat", "-fJ", "-j", job_id], check=True, capture_output=True, text=True).stdout
     job: dict[str, Any] = json.loads(text)[job_id]
     return job
@@ -50,7 +50,7 @@ def test_options_reach_oar(oar: Cluster) -> None:
 
 
 @pytest.mark.once
-def test_walltime_alone(oar: Cluster) -> None:
+def test_walltime_as_the_only_resource(oar: Cluster) -> None:
     app = oar.app("oar-walltime").write_probe()
     assert oar.sweep(app, "hydra.launcher.timeout_min=3") == ["COMPLETED"]
     assert show(oar.job_ids(app)[0])["walltime"] == 180
@@ -87,7 +87,7 @@ def test_a_single_run_shows_its_script(oar: Cluster) -> None:
 
 @pytest.mark.once
 def test_a_checkpoint_signal_does_not_end_the_record(oar: Cluster) -> None:
-    """oardel -c and --checkpoint signal the script's shell, which goes on waiting for the application."""
+    """oardel -c and --checkpoint signal the script's shell, which continues to wait for the application."""
     app = oar.app("oar-checkpoint").write_probe()
     app.sweep("hydra/launcher=oar", "action=sleep15")
     (job_id,) = oar.job_ids(app)

@@ -1,7 +1,8 @@
-"""The options of launchers: their names, their defaults, and what cannot be."""
+"""The options of launchers: their names, their defaults, and the values that they refuse."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -18,9 +19,11 @@ from mlxp_core.config.options import (
 )
 from mlxp_core.errors import OptionError
 
+pytestmark = pytest.mark.hydra
+
 
 def test_names_of_hydra_submitit_launcher() -> None:
-    """Who comes from there changes one word."""
+    """Users of hydra-submitit-launcher change only the launcher's name."""
     theirs = {"timeout_min", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "name"}
     assert theirs <= {option.name for option in fields(BatchOptions)}
     slurm = {"partition", "qos", "comment", "constraint", "exclude", "gres", "cpus_per_gpu", "gpus_per_task"}
@@ -29,10 +32,10 @@ def test_names_of_hydra_submitit_launcher() -> None:
 
 
 @pytest.mark.parametrize("schema", [LocalOptions, SLURMOptions, OAROptions])
-def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
+def test_defaults_request_nothing(schema: type[LauncherOptions]) -> None:
     options = read_options(schema, {})
     values = {option.name: getattr(options, option.name) for option in fields(schema)}
-    # What says how the launch itself goes on
+    # Options of the launch itself
     ours = ("submit_function", "runs_per_job", "parallel_runs", "submit_retry_min", "poll_interval_s",
             "requeue_signal_s", "requeue_signal")  # fmt: skip
     assert [values.pop(name) for name in ours if name in values] in (
@@ -45,21 +48,21 @@ def test_nothing_is_asked_for_by_default(schema: type[LauncherOptions]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"partiton": "x"}, "did you mean partition?"),
-        ({"wltime": 3}, "is not an option of this launcher; it has: name, shell_path"),
-        ({"timeout_min": 0}, "timeout_min=0 cannot be: give a number above 0"),
-        ({"mem_gb": -1.5}, "mem_gb=-1.5 cannot be"),
-        ({"gpus_per_node": -1}, "gpus_per_node=-1 cannot be"),
-        ({"max_requeues": -1}, "max_requeues=-1 cannot be"),
-        ({"requeue_signal": "TERM"}, "requeue_signal=TERM cannot be: it is USR1 or USR2"),
+        ({"partiton": "x"}, "hydra.launcher.partiton is not an option of this launcher. Did you mean partition?"),
+        ({"wltime": 3}, "is not an option of this launcher. The options are name, shell_path"),
+        ({"timeout_min": 0}, "hydra.launcher.timeout_min must be a positive integer, got 0."),
+        ({"mem_gb": -1.5}, "hydra.launcher.mem_gb must be a positive number, got -1.5."),
+        ({"gpus_per_node": -1}, "hydra.launcher.gpus_per_node must be 0 or a positive integer, got -1."),
+        ({"max_requeues": -1}, "hydra.launcher.max_requeues must be 0 or a positive integer, got -1."),
+        ({"requeue_signal": "TERM"}, "hydra.launcher.requeue_signal must be USR1 or USR2, got TERM."),
     ],
 )
-def test_impossible_options(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
+def test_refused_values(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
         read_options(SLURMOptions, values)
 
 
-def test_no_gpu_is_a_request_too() -> None:
+def test_0_gpus_can_be_requested() -> None:
     assert read_options(SLURMOptions, {"gpus_per_node": 0}).gpus_per_node == 0
 
 

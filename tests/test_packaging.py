@@ -1,4 +1,4 @@
-"""However the package is installed, Hydra finds the plugins, and says nothing about them."""
+"""Hydra finds the plugins without warnings, however the package is installed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.hydra
 
 REPOSITORY = Path(__file__).parent.parent
 FIND = """
@@ -24,7 +26,7 @@ assert mlxp_core.__file__.startswith(sys.argv[1]), mlxp_core.__file__
 names = {plugin.__name__ for plugin in Plugins.instance().discover(Launcher)}
 assert {"SLURMLauncher", "OARLauncher", "LocalLauncher"} <= names, names
 assert "MlxpLauncher" not in names
-old = hydra.__version__.startswith("1.3")  # warns without this argument; 1.4 warns of it
+old = hydra.__version__.startswith("1.3")  # 1.3 warns if the argument is missing, 1.4 if it is there
 with initialize(config_path=None, **({"version_base": None} if old else {})):
     for name in ("slurm", "oar", "local", "slurm_base", "oar_base", "local_base"):
         config = compose(return_hydra_config=True, overrides=[f"hydra/launcher={name}", "hydra/callbacks=mlxp_logging"])
@@ -47,7 +49,7 @@ def test_hydra_finds_the_plugins(tmp_path: Path, kind: str) -> None:
         subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(source)], check=True)
         what = [str(next(tmp_path.glob("*.whl")))]
     subprocess.run([*pip, "install", "--no-deps", *what], check=True)
-    # The dependencies are this environment's; its own copy of the package is no part of them, being editable
+    # The dependencies are those of this environment; they do not include the package itself, whose install is editable
     environment = {**os.environ, "PYTHONPATH": sysconfig.get_paths()["purelib"]}
     place = str(source if kind == "editable" else venv)
     found = subprocess.run(
@@ -61,8 +63,8 @@ def test_hydra_finds_the_plugins(tmp_path: Path, kind: str) -> None:
     assert found.stderr == ""
 
 
-def test_schemas_are_there_to_extend(tmp_path: Path) -> None:
-    """A project's own conf/hydra/launcher/oar.yaml hides ours; it starts from the schema."""
+def test_schemas_can_be_extended(tmp_path: Path) -> None:
+    """A project's own conf/hydra/launcher/slurm.yaml hides ours, and can extend slurm_base."""
     (tmp_path / "conf/hydra/launcher").mkdir(parents=True)
     (tmp_path / "conf/hydra/launcher/night.yaml").write_text("defaults: [oar]\nqueue: night\ntimeout_min: 600\n")
     (tmp_path / "conf/hydra/launcher/slurm.yaml").write_text("defaults: [slurm_base]\npartition: night\n")

@@ -1,4 +1,4 @@
-"""Runs that their time limit would end are told, save their work, and start again; on the real schedulers."""
+"""Runs at their time limit are notified, save their work and are requeued, on the real schedulers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import App, info
-from tests.test_waiting import returned, start, with_showing_sweeper
+from tests.support.sweepers import returned, start, with_showing_sweeper
 
-TOLD = """
+pytestmark = pytest.mark.waits
+
+NOTIFIED = """
 import os, signal, sys, time
 from pathlib import Path
 import hydra
@@ -29,40 +31,40 @@ def main(config):
     attempts = [*place.glob(f"attempt-{task}-*")]
     (place / f"attempt-{task}-{len(attempts) + 1}").touch()
     print(f"attempt {len(attempts) + 1} of task {task}", flush=True)
-    told = []
+    notified = []
 
-    def tell(number, frame):
+    def on_signal(number, frame):
         saved.write_text("my work")
-        told.append(number)
+        notified.append(number)
         if what == "saves":
             sys.exit(3)
         if what == "fails":
             raise ValueError("failed by itself")
 
     if what not in ("plain", "endless"):
-        signal.signal(getattr(signal, config.signal), tell)
+        signal.signal(getattr(signal, config.signal), on_signal)
     if what == "value" or (attempts and what != "endless"):
         return saved.read_text() if saved.exists() else "no work"
-    while not (told and what == "finishes"):
+    while not (notified and what == "finishes"):
         time.sleep(0.05)
     return "finished"
 
 if __name__ == "__main__":
     main()
 """
-WHATS = ["plain", "saves", "goes-on", "fails", "finishes", "endless"]
+WHATS = ["plain", "saves", "continues", "fails", "finishes", "endless"]
 SHARED = ["plain", "value", "saves", "value"]
 
 
 class Sweep(NamedTuple):
-    """A sweep that goes on."""
+    """A running sweep."""
 
     app: App
     process: subprocess.Popen[str]
     runs: int
 
     def end(self, whats: list[str]) -> dict[str, str]:
-        """Wait for the sweep; what each run returned."""
+        """Wait for the sweep; return what each run returned."""
         stdout, stderr = self.process.communicate(timeout=300)
         assert stdout.count("RETURN|") == len(whats), stdout + stderr
         return returned(stdout, whats)
@@ -78,7 +80,7 @@ class Sweep(NamedTuple):
 
 
 def launch(cluster: Cluster, name: str, whats: list[str], *options: str, signal: str = "USR2") -> Sweep:
-    app = with_showing_sweeper(cluster.app(f"requeue-{name}"), TOLD)
+    app = with_showing_sweeper(cluster.app(f"requeue-{name}"), NOTIFIED)
     app.write("conf/config.yaml", f"what: value\nsignal: SIG{signal}\n")
     options = ("hydra.launcher.max_requeues=1", f"hydra.launcher.requeue_signal={signal}", *options)
     return Sweep(app, start(cluster, app, whats, *options), len(whats))
@@ -86,7 +88,7 @@ def launch(cluster: Cluster, name: str, whats: list[str], *options: str, signal:
 
 @pytest.fixture(scope="module")
 def sweeps(slurm: Cluster, oar: Cluster) -> Iterator[dict[str, Sweep]]:
-    """All sweeps of this module at once: each takes its time."""
+    """All sweeps of this module, which run concurrently because each waits for its time limit."""
     short = ("hydra.launcher.timeout_min=2", "hydra.launcher.requeue_signal_s=30")
     shared = ("hydra.launcher.runs_per_job=4", "hydra.launcher.parallel_runs=2")
     oar_time = ("hydra.launcher.timeout_min=2", "hydra.launcher.requeue_signal_s=50")
@@ -99,7 +101,7 @@ def sweeps(slurm: Cluster, oar: Cluster) -> Iterator[dict[str, Sweep]]:
     }
     start_at_once([sweep for name, sweep in sweeps.items() if name.startswith("slurm")], slurm)
     yield sweeps
-    for name, sweep in sweeps.items():  # what a failed test left
+    for name, sweep in sweeps.items():  # after a failed test
         if sweep.process.poll() is None:
             sweep.process.kill()
             sweep.process.communicate()
@@ -109,11 +111,11 @@ def sweeps(slurm: Cluster, oar: Cluster) -> Iterator[dict[str, Sweep]]:
 
 
 def start_at_once(sweeps: list[Sweep], slurm: Cluster) -> None:
-    """SLURM lets a requeued job wait for two minutes: not here. What its runs' records say meanwhile is true."""
+    """Start requeued jobs early, which SLURM delays for two minutes, and check the records of their runs before."""
     slurm.wait_for(lambda: all(len(slurm.job_ids(sweep.app)) == sweep.runs for sweep in sweeps))
     runs = [(job, sweep, number) for sweep in sweeps for number, job in enumerate(slurm.job_ids(sweep.app), start=1)]
     since: dict[str, float] = {}
-    told = False
+    notified = False
     end = time.monotonic() + 240
     while any(sweep.process.poll() is None for sweep in sweeps) and time.monotonic() < end:
         time.sleep(0.5)
@@ -128,36 +130,38 @@ def start_at_once(sweeps: list[Sweep], slurm: Cluster) -> None:
                     assert (record["status"], record.get("exit_status")) == ("STARTING", None)
                     assert record["requeues"] == {job_id: 1}
             subprocess.run(["scontrol", "update", f"jobid={job_id}", "StartTime=now"], check=True)
-        if not told and any(sweeps[0].app.directory.glob("logs/6/attempt-0-2")):  # `endless` again: no need to wait
-            told = True
+        if not notified and any(
+            sweeps[0].app.directory.glob("logs/6/attempt-0-2")
+        ):  # the second start of `endless`: notify it early
+            notified = True
             subprocess.run(["scancel", "-b", "-s", "USR2", runs[5][0]], check=True)
 
 
 def check_fates(sweep: Sweep) -> None:
-    """What became of WHATS."""
+    """Check the outcomes of WHATS."""
     results = sweep.end(WHATS)
     assert results["plain"] == "COMPLETED 'no work'"
     assert results["saves"] == "COMPLETED 'my work'"
-    assert results["goes-on"] == "COMPLETED 'my work'"
+    assert results["continues"] == "COMPLETED 'my work'"
     assert results["fails"] == "FAILED ValueError('failed by itself')"
     assert results["finishes"] == "COMPLETED 'finished'"
     assert "ended by signal SIGUSR2 during the run" in results["endless"]
     assert [sweep.info(number)["attempts"] for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]
-    assert [len(sweep.attempts(number)) for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]  # nothing is cut off
+    assert [len(sweep.attempts(number)) for number in range(1, 7)] == [2, 2, 2, 1, 1, 2]  # the log is complete
     assert [sweep.info(number)["exit_status"] for number in range(1, 7)] == [0, 0, 0, 1, 0, 140]
     for number in (1, 2, 3, 6):
-        assert "the run did not complete: its job starts again (1 of 1)" in sweep.log(number)
-    assert "its job does not start again, because of hydra.launcher.max_requeues=1; submit" in sweep.log(6)
+        assert "the run did not complete: its job is requeued (1 of 1)" in sweep.log(number)
+    assert "its job is not requeued: hydra.launcher.max_requeues=1 is reached; submit" in sweep.log(6)
     assert "mlxp:" not in sweep.log(4) + sweep.log(5)
 
 
 def check_shared(sweep: Sweep) -> None:
-    """What became of SHARED; `value` has completed before the others are told, or waits for them."""
+    """Check the outcomes of SHARED; `value` completes before the others are notified, or starts after the requeue."""
     results = sweep.end(SHARED)
     assert set(results.values()) <= {"COMPLETED 'no work'", "COMPLETED 'my work'"}
     assert [len(sweep.attempts(number)) for number in (1, 2, 3, 4)] == [2, 1, 2, 1]
-    assert "starts again (1 of 1)" in sweep.log(1)
-    assert "starts again (1 of 1)" in sweep.log(3)
+    assert "is requeued (1 of 1)" in sweep.log(1)
+    assert "is requeued (1 of 1)" in sweep.log(3)
     assert "mlxp:" not in sweep.log(2)
 
 
@@ -173,7 +177,7 @@ def test_slurm_runs_that_share_a_job(sweeps: dict[str, Sweep]) -> None:
 
 @pytest.mark.once
 def test_slurm_many_tasks(sweeps: dict[str, Sweep]) -> None:
-    """srun tells each task."""
+    """srun passes the signal to each task."""
     sweep = sweeps["slurm-tasks"]
     assert sweep.end(["saves"]) == {"saves": "COMPLETED 'my work'"}
     assert sorted(sweep.attempts(1)) == [f"attempt {n} of task {task}" for n in (1, 2) for task in (0, 1)]
@@ -182,7 +186,7 @@ def test_slurm_many_tasks(sweeps: dict[str, Sweep]) -> None:
 
 @pytest.mark.once
 def test_oar(sweeps: dict[str, Sweep], oar: Cluster) -> None:
-    """OAR makes another job of it."""
+    """OAR creates a new job."""
     sweep = sweeps["oar"]
     last = sweep.app.directory / "logs/6"
     oar.wait_for(lambda: len(list(last.glob("attempt-*"))) == 2, timeout_s=200)

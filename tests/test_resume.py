@@ -1,15 +1,13 @@
-"""Launches that are killed, interrupted or damaged, and `mlxp resume` after them: each run is submitted once."""
+"""`mlxp resume` after launches that were killed, interrupted or damaged: each run is submitted exactly once."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -19,112 +17,13 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import App, Result
+from tests.support.killed import install, ran, resume, wait_for_all
 
-# An application whose runs leave a line each in a file of their own, and which can be launched many times by one
-# process, once for each NAME or NAME,STEP,DELAY in LAUNCHES. Such a launch goes to NAME, and is killed just before its
-# STEP (a number, or a name as in the file "steps"), which is a change of the file system or an external command, or
-# DELAY ms after that began.
-KILLED = """
-import os, signal, sys, time, traceback
-from pathlib import Path
-
-CHANGES = {"os.mkdir", "os.rename", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link"}
-
-
-def is_step(event, arguments):
-    if event in ("subprocess.Popen", "fcntl.flock"):
-        return True
-    is_change = event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    if not is_change or isinstance(arguments[0], int):
-        return False
-    path = os.path.abspath(os.fsdecode(arguments[1] if event == "os.symlink" else arguments[0]))
-    return path.startswith(os.getcwd() + "/") and "__pycache__" not in path
-
-
-def kill(milliseconds):
-    launcher = os.getpid()
-    if not milliseconds or not os.fork():
-        try:
-            time.sleep(milliseconds / 1000)
-            os.kill(launcher, signal.SIGKILL)
-        finally:
-            os._exit(0)
-
-
-def watch(event=None, delay="0"):
-    steps = []
-
-    def hook(kind, arguments):
-        if is_step(kind, arguments):
-            target = arguments[1] if kind in ("os.rename", "os.symlink") else arguments[0]
-            steps.append(f"{kind}:{os.path.basename(str(target))}")
-            if event in (str(len(steps)), steps[-1]):
-                kill(int(delay))
-
-    sys.addaudithook(hook)
-    return steps
-
-
-def each(action):
-    for one in os.environ["LAUNCHES"].split():
-        child = os.fork()
-        if not child:
-            name, *kill = one.split(",")
-            steps, status = watch(*kill), 0
-            try:
-                action(name)
-            except SystemExit as end:
-                status = end.code
-            except BaseException:
-                traceback.print_exc()
-                status = 1
-            found = " ".join(steps)
-            Path("steps").write_text(found)
-            sys.stdout.flush()
-            os._exit(status or 0)
-        if os.WIFEXITED(status := os.waitpid(child, 0)[1]) and status:
-            sys.exit(f"{one} failed")
-
-
-def resume_each():
-    import mlxp_core.launch.resume, mlxp_core.schedulers, tenacity
-    from mlxp_core.cli import cli
-
-    each(lambda name: cli(["resume", name]))
-
-
-if __name__ == "__main__":
-    if "MLXP_RUN_DIR" in os.environ:
-        name, x = (word.partition("=")[2] for word in sys.argv if word.startswith(("name=", "x=")))
-        file = os.open(f"ran/{name}-{x}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(file, b"ran\\n")
-        sys.exit()
-
-    import hydra
-    import hydra_plugins.mlxp.launchers, mlxp_core.sweeps.batch, tenacity
-
-    @hydra.main(version_base=None, config_path="conf", config_name="config")
-    def main(config):
-        pass
-
-    def launch(name):
-        sys.argv[1:] = [word.replace("NAME", name) for word in sys.argv[1:]]
-        main()
-
-    each(launch) if "LAUNCHES" in os.environ else main()
-"""
-
-
-def install(app: App) -> App:
-    """Make it the application above."""
-    app.write("conf/config.yaml", "name: null\nx: null\n")
-    app.write("ran/.keep", "")
-    app.write("main.py", KILLED)
-    return app
+pytestmark = pytest.mark.waits
 
 
 def launch(cluster: Cluster, app: App, launches: Iterable[str], *arguments: str) -> None:
-    """Launch three runs, in an array and on its own, into a directory for each of LAUNCHES; two of these at a time."""
+    """Launch three runs, an array and a single one, in a directory for each of LAUNCHES; two launches at a time."""
     names = list(launches)
     sweep = ["-m", "name=NAME", "x=0,1,2", f"hydra/launcher={cluster.launcher}"]
     place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=NAME"]
@@ -137,34 +36,14 @@ def launch(cluster: Cluster, app: App, launches: Iterable[str], *arguments: str)
         list(pool.map(launch_some, [part for part in (names[::2], names[1::2]) if part]))
 
 
-def resume(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """`mlxp resume`."""
-    return app.call(str(Path(app.python).with_name("mlxp")), "resume", *arguments, env=env)
-
-
 def resume_all(app: App, directories: Iterable[str]) -> dict[str, Result]:
     names = list(directories)
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(names, pool.map(lambda name: resume(app, name), names), strict=True))
 
 
-def wait_for_all(cluster: Cluster, app: App) -> None:
-    """Wait until the scheduler has no job of this application that is not over, whoever submitted it."""
-    question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
-    end = time.monotonic() + 400  # OAR starts a job a second, and less when the machine is busy
-    plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # what stands in any answer as it is
-    while plain in subprocess.run(question, check=True, capture_output=True, text=True).stdout:
-        assert time.monotonic() < end
-        time.sleep(0.5)
-
-
-def ran(app: App) -> Counter[str]:
-    """How often each value ran."""
-    return Counter({path.name: path.read_text().count("ran") for path in (app.directory / "ran").glob("[!.]*")})
-
-
 def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iterable[str] = ()) -> None:
-    """All is submitted and noted, each run ran once, and there is nothing more to resume."""
+    """Check that everything is submitted and recorded, that each run ran once, and that nothing is left to resume."""
     result = app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": " ".join(names)})
     assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
     wait_for_all(cluster, app)
@@ -178,21 +57,23 @@ def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iter
 
 @pytest.mark.once
 def test_killed_at_each_step(scheduler: Cluster) -> None:
-    """Killed before each write and each external command, and during a submission; resumed, each run runs once."""
+    """A launch killed before any write or external command, or during a submission, is resumed: each run runs once."""
     app = install(scheduler.app("killed"))
-    # An array and a single run; OAR takes long to start a job, so there the array is one job of two runs
+    # An array and a single run. OAR starts jobs slowly, so there one job of two runs takes the place of the array
     shape = {"slurm": ["max_array_size=2"], "oar": ["runs_per_job=2", "max_array_size=1"]}[scheduler.launcher]
     options = [f"hydra.launcher.{option}" for option in shape]
     launch(scheduler, app, ["whole"], *options)
     steps = (app.directory / "steps").read_text().split()
     plan = steps.index("os.rename:plan.json") + 1
     assert {step.split(":")[1] for step in steps[plan:]} >= {"1", "info.yaml", "script.sh", "submissions.jsonl"}
-    kills = [(place, 0) for place in range(1, len(steps) + 1)]
+    # What is written before the first submission is written by the same code for both; OAR is slow
+    first = 1 if scheduler.launcher == "slurm" else steps.index("open:answer.txt") + 1
+    kills = [(place, 0) for place in range(first, len(steps) + 1)]
     for place in [place for place, step in enumerate(steps, start=1) if step.endswith(("sbatch", "oarsub"))]:
         kills += [(place, delay) for delay in (1, 5, 30, 150)]
     launches: dict[str, list[str]] = {}
     for place, delay in kills:
-        # Long before there is a plan, kills go to one place, over what those before left in it
+        # All launches that are killed long before the plan is written use one directory, with the files of earlier ones
         name = f"{place}-{delay}" if place > plan - 10 else "early"
         launches.setdefault(name, []).append(f"{name},{place},{delay}")
 
@@ -200,7 +81,7 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
     resumed = resume_all(app, launches)
     not_begun = [name for name, result in resumed.items() if result.status == 1]
     assert all("There is no launch in" in resumed[name].stderr for name in not_begun)
-    assert not_begun == ["early", *list(launches)[1:11]]
+    assert not_begun == (["early", *list(launches)[1:11]] if scheduler.launcher == "slurm" else [])
     launch(scheduler, app, not_begun, *options)
     assert_done(scheduler, app, ["whole", *launches])
 
@@ -208,7 +89,7 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("step", ["open:answer.txt", "open:submissions.jsonl"])
 def test_resume_is_killed(slurm: Cluster, step: str) -> None:
-    """Nothing was submitted, or a part; then `mlxp resume` is killed at each of its own steps."""
+    """`mlxp resume` of a launch that submitted nothing, or a part, is killed at each of its steps."""
     app = install(slurm.app("resume-killed"))
     launch(slurm, app, [f"whole,{step}"], "hydra.launcher.max_array_size=2")
     app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": "whole"})
@@ -237,7 +118,7 @@ def wait_for_jobs(slurm: Cluster, app: App, number: int) -> None:
 
 @pytest.mark.once
 def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
-    """What was submitted stays, and both are said; of two that resume, one waits for the other."""
+    """The message says what was submitted; of two `mlxp resume` at once, one waits for the other."""
     app = install(slurm.app("resume-interrupted"))
     process = start_sweep(app, "a", 40)
     wait_for_jobs(slurm, app, 3)
@@ -248,8 +129,8 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
     assert 3 <= submitted < 35
     (sweep,) = app.directory.glob("logs/sweeps/*")
     assert stderr.startswith(
-        f"Interrupted.\n{submitted} of 40 runs submitted; these stay.\nNot submitted: logs/{submitted + 1}-40. "
-        f"To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
+        f"Interrupted.\n{submitted} of 40 runs submitted. These jobs are unaffected.\n"
+        f"Not submitted: logs/{submitted + 1}-40. To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
     )
     two = [app.start(str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
     said = sorted(process.communicate(timeout=400)[0] for process in two)
@@ -261,7 +142,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_directories_taken_since(slurm: Cluster) -> None:
-    """Of a launch that was broken off, runs whose directories something else took are not submitted any more."""
+    """Runs of an unfinished launch are skipped if another run has used their directories since."""
     app = install(slurm.app("resume-taken"))
     launch(slurm, app, ["old,open:answer.txt"])
     place = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.parent_log_dir=old"]
@@ -270,7 +151,7 @@ def test_directories_taken_since(slurm: Cluster) -> None:
     slurm.sweep(app, *place, f"{forced}=3", "name=new", "x=2")
     result = resume(app, "old")
     assert result.status == 0, result.text
-    assert "launch-1: leaving out old/1, old/3, used by another launch or run since.\n" in result.stdout
+    assert "launch-1: skipping old/1, old/3, used by another launch or run since.\n" in result.stdout
     assert "launch-2: submitting old/2 to SLURM:\n" in result.stdout
     wait_for_all(slurm, app)
     assert ran(app) == {"old-1": 1, "new-2": 1}
@@ -279,14 +160,14 @@ def test_directories_taken_since(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_resume_during_two_launches(slurm: Cluster) -> None:
-    """It submits nothing of what is being submitted, and launches into the same directory do not disturb each other."""
+    """`mlxp resume` waits for launches that are being submitted; launches into one directory are independent."""
     app = install(slurm.app("resume-early"))
     launches = [start_sweep(app, name, 60) for name in ("a", "b")]
 
     def is_planned(launch: int) -> bool:
         return any(app.directory.glob(f"logs/sweeps/*_{launch}/launch-1/plan.json"))
 
-    for process in launches:  # they stand still until they are waited for
+    for process in launches:  # they are stopped until `mlxp resume` waits for them
         slurm.wait_for(partial(is_planned, process.pid))
         os.killpg(process.pid, signal.SIGSTOP)
     resuming = app.start(str(Path(app.python).with_name("mlxp")), "resume", "logs")
@@ -308,7 +189,7 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
 
 
 def lost(scheduler: Cluster, app: App, array_size: int = 2) -> set[tuple[str, str]]:
-    """Launch three runs, wait for their end, forget what the scheduler answered; return what had been noted."""
+    """Launch three runs, wait for their end, delete the scheduler's answers; return what had been recorded."""
     launch(scheduler, app, ["lost"], f"hydra.launcher.max_array_size={array_size}")
     (record,) = app.directory.rglob("submissions.jsonl")
     noted = read_record(record)
@@ -330,7 +211,7 @@ def read_record(record: Path) -> set[tuple[str, str]]:
 @pytest.mark.once
 @pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {};'], ids=["plain", "odd"])
 def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
-    """What a submission command said is found again by asking the scheduler."""
+    """The job ids of a lost answer come from the scheduler."""
     app = scheduler.app("answers-lost")
     app.directory /= directory if scheduler.launcher == "slurm" else directory.replace(" ", "_")
     install(app)
@@ -346,7 +227,7 @@ def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
 @pytest.mark.parametrize("accounts", [True, False])
 @pytest.mark.parametrize("directory", [".", 'it\'s "odd" $(x) é \\ %j {} |;'], ids=["plain", "odd"])
 def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
-    """Some minutes after its end a job is in the accounts alone; and where there are none, in its run's own record."""
+    """Minutes after its end a job is only in the accounting, and without accounting only in the run's own record."""
     app = slurm.app("squeue-forgets")
     app.directory /= directory
     install(app)
@@ -366,8 +247,8 @@ def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text[:-40], "Cannot read what was to be launched from"),
-        (lambda text: "[]", "Cannot read what was to be launched from"),
+        (lambda text: text[:-40], "Cannot read the plan of a launch from"),
+        (lambda text: "[]", "Cannot read the plan of a launch from"),
         (lambda text: text.replace('"format": 1', '"format": 99'), "another version of hydra-mlxp"),
         (lambda text: text.replace("SLURMScheduler", "NoScheduler"), "slurm.py has no class NoScheduler."),
         (lambda text: text.replace('"nodes"', '"nods"'), "hydra.launcher.nods is not an option"),

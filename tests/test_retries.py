@@ -1,11 +1,9 @@
-"""Schedulers that do not take a request at once, or whose answer is lost: tried again, and never submitted twice."""
+"""Requests that a scheduler refuses for a while, or whose answer is lost: retried, and never submitted twice."""
 
 from __future__ import annotations
 
 import os
 import re
-import select
-import shutil
 import signal
 import subprocess
 import time
@@ -14,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service, start
-from tests.programs import App
-from tests.test_resume import install, ran, resume, wait_for_all
-
-LOGGING = "hydra/callbacks=mlxp_logging"
+from tests.clusters import Cluster, oar_service
+from tests.clusters.own_slurm import OwnSlurm, accounts_of, write_config
+from tests.programs import LOGGING, App
+from tests.support.killed import install, ran, resume, wait_for_all
+from tests.support.processes import read_until
 
 
 def sweep(app: App, launcher: str, x: str, *options: str) -> subprocess.Popen[str]:
@@ -30,42 +28,26 @@ def sweep_words(launcher: str, x: str, *options: str) -> list[str]:
     return ["-m", "name=a", f"x={x}", f"hydra/launcher={launcher}", LOGGING, *options]
 
 
-def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
-    """What a program prints, up to these words."""
-    assert process.stdout is not None
-    end, text = time.monotonic() + timeout_s, ""
-    while words not in text:
-        left = end - time.monotonic()
-        ready, _, _ = select.select([process.stdout], [], [], max(left, 0))
-        assert ready, text
-        part = os.read(process.stdout.fileno(), 4096).decode()
-        assert part, text + (process.stderr.read() if process.stderr else "")
-        text += part
-    return text
-
-
-@pytest.mark.alone
 @pytest.mark.once
 @pytest.mark.parametrize("x", ["0", "0,1,2"])
-def test_the_controller_restarts(slurm: Cluster, x: str) -> None:
-    app = install(slurm.app("retry-restart"))
-    with service("slurmctld"):
+def test_the_controller_restarts(own_slurm: OwnSlurm, x: str) -> None:
+    app = install(own_slurm.app("retry-restart"))
+    with own_slurm.without_controller():
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
     stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
     assert "Unable to contact slurm controller" in said
-    assert re.search(r"\n  Trying again in \d+ s, for 2 min at most\.\n", said + stdout)
-    wait_for_all(slurm, app)
+    assert re.search(r"\n  Trying again in \d+ s, for at most 2 min\.\n", said + stdout)
+    wait_for_all(own_slurm, app)
     assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
 
 
-@pytest.mark.alone
 @pytest.mark.once
 @pytest.mark.parametrize("x", ["0", "0,1,2"])
-def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
-    app = install(slurm.app("retry-in-vain"))
-    with service("slurmctld"):
+def test_the_controller_stays_away(own_slurm: OwnSlurm, x: str) -> None:
+    app = install(own_slurm.app("retry-in-vain"))
+    with own_slurm.without_controller():
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=0.05")
         _, stderr = process.communicate(timeout=400)
     assert process.returncode == 1
@@ -76,35 +58,31 @@ def test_the_controller_stays_away(slurm: Cluster, x: str) -> None:
     assert f"\nNot submitted: {runs}. To submit them: {command}\n" in stderr
     result = resume(app, *command.split()[2:])
     assert result.status == 0, result.text
-    wait_for_all(slurm, app)
+    wait_for_all(own_slurm, app)
     assert ran(app) == {f"a-{value}": 1 for value in x.split(",")}
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_the_controller_is_frozen(slurm: Cluster) -> None:
-    """sbatch gives up, and the controller reads its request all the same when it moves again."""
-    app = install(slurm.app("retry-frozen"))
-    subprocess.run(["pkill", "-STOP", "-x", "slurmctld"], check=True)
-    try:
+def test_the_controller_is_frozen(own_slurm: OwnSlurm) -> None:
+    """sbatch gives up, but the controller reads its request when it continues."""
+    app = install(own_slurm.app("retry-frozen"))
+    with own_slurm.frozen():
         process = sweep(app, "slurm", "0", "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
-    finally:
-        subprocess.run(["pkill", "-CONT", "-x", "slurmctld"], check=True)
-    assert "SLURM may have taken the request all the same." in said
+    assert "SLURM may have accepted the request." in said
     stdout, stderr = process.communicate(timeout=400)
     assert process.returncode == 0, stderr
-    assert "SLURM had taken it: job " in stdout
-    wait_for_all(slurm, app)
+    assert "SLURM had accepted it: job " in stdout
+    wait_for_all(own_slurm, app)
     assert ran(app) == {"a-0": 1}
 
 
 @pytest.mark.alone
 @pytest.mark.once
 def test_oar_does_not_answer(oar: Cluster) -> None:
-    """Its database is away: oarsub waits for it, and `mlxp resume` for oarsub."""
+    """OAR's database is down: oarsub waits for it, and `mlxp resume` waits for oarsub."""
     app = install(oar.app("retry-hangs"))
-    with service("postgres"):
+    with oar_service("postgres"):
         process = sweep(app, "oar", "0,1,2", "hydra.launcher.max_array_size=2")
         read_until(process, "OAR has not answered for 1")
         os.kill(process.pid, signal.SIGKILL)
@@ -121,7 +99,7 @@ def test_oar_does_not_answer(oar: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("step", ["open:answer.txt", "subprocess.Popen:sbatch", "open:submissions.jsonl"])
 def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
-    """Nothing can be written, from this step of the launch on."""
+    """No write succeeds from this step of the launch on."""
     app = install(slurm.app("retry-full"))
     fill = "file = os.open('logs/filler', os.O_CREAT | os.O_WRONLY)\n    while os.write(file, b'x'): pass"
     text = (app.directory / "main.py").read_text().replace("                kill(int(delay))", "                fill()")
@@ -146,30 +124,19 @@ def test_the_disk_is_full_half_way(slurm: Cluster, step: str) -> None:
 
 
 @pytest.fixture
-def limited(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The application, for another controller: one without nodes, that takes two jobs of a user at a time."""
-    start("slurm", tmp_path_factory)  # with accounts, whatever ran before
+def limited(slurm: Cluster) -> Iterator[App]:
+    """Return the application for another controller, which has no nodes and takes two jobs of a user at a time."""
     app = install(slurm.app("retry-limit"))
     home = app.directory / "controller"
-    own = {
-        "ClusterName": "limited",
-        "SlurmctldPort": "26817",
-        "SlurmctldPidFile": f"{home}/pid",
-        "SlurmctldLogFile": f"{home}/log",
-        "StateSaveLocation": str(home),
-        "AccountingStorageEnforce": "limits",
-    }
-    lines = Path("/etc/slurm/slurm.conf").read_text().splitlines()
-    lines = [line for line in lines if line.partition("=")[0] not in own]
-    config = app.write("slurm.conf", "\n".join([*lines, *(f"{name}={value}" for name, value in own.items()), ""]))
     home.mkdir()
-    shutil.chown(home, "slurm")
-    app.environment["SLURM_CONF"] = str(config)
-    account = ("account=limited", "cluster=limited")
-    try:
+    name = f"limited{os.getpid()}"
+    config = write_config(home, ClusterName=name, AccountingStorageEnforce="limits")
+    limited = OwnSlurm(slurm.launcher, slurm.user, slurm.python, {"SLURM_CONF": str(config)}, home)
+    app.environment.update(limited.environment)
+    account = (f"account={name}", f"cluster={name}")
+    with accounts_of(name):
         for words in (
-            ("add", "cluster", "limited"),
-            ("add", "account", "limited", "cluster=limited"),
+            ("add", "account", name, f"cluster={name}"),
             ("add", "user", slurm.user, *account),
             ("modify", "user", slurm.user, "where", *account, "set", "MaxSubmitJobs=2"),
             ("add", "qos", "limited"),
@@ -177,29 +144,20 @@ def limited(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             ("modify", "user", slurm.user, "where", *account, "set", "qos+=limited"),
         ):
             subprocess.run(["sacctmgr", "-iQ", *words], check=True, capture_output=True)
-        daemon = subprocess.Popen(
-            ["slurmctld", "-D"], env={**os.environ, "SLURM_CONF": str(config)}, stderr=subprocess.DEVNULL
-        )
+        daemon = limited.start_controller()
         try:
-            end = time.monotonic() + 120
-            while "is UP" not in app.call("scontrol", "ping").stdout:
-                assert time.monotonic() < end
-                time.sleep(0.2)
             yield app
         finally:
             app.call("scancel", f"--user={slurm.user}")
-            time.sleep(1)  # until the accounts know, which else keep the cluster
+            time.sleep(1)  # accounting must see it before the cluster can be deleted
             daemon.terminate()
             daemon.wait(timeout=180)
-    finally:
-        for words in (("delete", "qos", "limited"), ("delete", "cluster", "limited")):
-            subprocess.run(["sacctmgr", "-iQ", *words], capture_output=True)
+            subprocess.run(["sacctmgr", "-iQ", "delete", "qos", "limited"], capture_output=True)
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_a_limit_of_queued_jobs(limited: App) -> None:
-    """It is waited for; a limit that a job of this size never meets is not."""
+    """The launch waits for a limit of queued jobs, but not for one that a job of this size can never meet."""
     result = limited.run(*sweep_words("slurm", "0", "hydra.launcher.qos=limited", "hydra.launcher.cpus_per_task=2"))
     assert "QOSMaxCpuPerJobLimit" in result.stderr
     assert "Nothing was submitted." in result.stderr

@@ -1,4 +1,4 @@
-"""Numbers are given once, by mkdir, at a cost that does not grow."""
+"""Numbers are given once, by mkdir, at a cost that does not depend on the number of runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def test_numbers_start_at_one_and_hold_their_folders(tmp_path: Path) -> None:
+def test_numbers_start_at_one(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "logs"
     assert [allocate_run(root).name for _ in range(3)] == ["1", "2", "3"]
     assert sorted(path.name for path in (root / "1").iterdir()) == ["artifacts", "metrics"]
@@ -42,7 +42,7 @@ def test_processes_get_different_numbers(tmp_path: Path) -> None:
     assert sorted(numbers) == list(range(1, 4001))
 
 
-def test_numbers_are_not_given_again(tmp_path: Path) -> None:
+def test_numbers_are_not_reused(tmp_path: Path) -> None:
     for _ in range(5):
         allocate_run(tmp_path)
     for number in (2, 5):
@@ -50,7 +50,7 @@ def test_numbers_are_not_given_again(tmp_path: Path) -> None:
     assert allocate_run(tmp_path).name == "6"
 
 
-def test_directories_that_others_made_are_counted(tmp_path: Path) -> None:
+def test_directories_made_by_others_are_counted(tmp_path: Path) -> None:
     for name in ("7", "12", "notes", "20x"):
         (tmp_path / name).mkdir()
     assert allocate_run(tmp_path).name == "13"
@@ -59,7 +59,7 @@ def test_directories_that_others_made_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What makes the cost independent of the number of runs; benchmarks/numbering.py measures it."""
+    """This makes the cost independent of the number of runs; benchmarks/numbering.py measures it."""
     allocate_run(tmp_path)
     monkeypatch.setattr(os, "scandir", None)
     monkeypatch.setattr(os, "listdir", None)
@@ -72,7 +72,7 @@ def test_open_run(tmp_path: Path) -> None:
     assert allocate_run(tmp_path).name == "5"
 
 
-def test_write_whole_leaves_the_old_text_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_whole_leaves_the_old_or_the_new_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     write_whole(file, "old")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))

@@ -1,4 +1,4 @@
-"""A second run is kept from the directory of one that waits or runs, and let in when that is over, however it ended."""
+"""A directory is refused to a second run while its run is pending or running, however that run ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import signal
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 
-LOGGING = "hydra/callbacks=mlxp_logging"
+pytestmark = pytest.mark.waits
+
 FIRST = (LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1")
 
 
@@ -23,7 +24,7 @@ def test_on_this_machine(app: App, launcher: str) -> None:
     record = (app.directory / "logs" / "1" / "metadata" / "info.yaml").read_bytes()
     refused = app.run(*again)
     assert refused.status == 1
-    assert f"The run in {app.directory}/logs/1 is not over (RUNNING)" in refused.stderr
+    assert f"The run in {app.directory}/logs/1 is not finished (RUNNING)" in refused.stderr
     assert (app.directory / "logs" / "1" / "metadata" / "info.yaml").read_bytes() == record
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -33,7 +34,7 @@ def test_on_this_machine(app: App, launcher: str) -> None:
 
 @pytest.mark.once
 def test_on_a_cluster(scheduler: Cluster) -> None:
-    """While it waits, while it runs, also in Hydra's own directories; and when it was cancelled it is let in."""
+    """It is refused while the run is pending and while it runs, also in Hydra's own directories, but not afterwards."""
     app = scheduler.app("run-guard").write_probe()
     launcher = ("-m", f"hydra/launcher={scheduler.launcher}")
     own = (*launcher, "hydra.sweep.dir=own", "hydra.sweep.subdir=run")
@@ -42,11 +43,11 @@ def test_on_a_cluster(scheduler: Cluster) -> None:
     for arguments, run in (((*launcher, *FIRST), "logs/1"), (own, "own/run")):
         refused = app.run(*arguments)
         assert refused.status == 1
-        assert f"The run in {app.directory}/{run} is not over (" in refused.stderr
+        assert f"The run in {app.directory}/{run} is not finished (" in refused.stderr
         assert ", job " in refused.stderr
     scheduler.wait_for_runs(app, 2)
     refused = app.run(*launcher, *FIRST)
-    assert "is not over (RUNNING, job " in refused.stderr
+    assert "is not finished (RUNNING, job " in refused.stderr
     assert len(scheduler.job_ids(app)) == 2
     scheduler.cancel(scheduler.job_ids(app))
     scheduler.wait(scheduler.job_ids(app))

@@ -1,67 +1,46 @@
-"""What is true of runs that real schedulers have, had, or lost; the slow ends are in test_fates."""
+"""Statuses of runs that real schedulers have, had, or lost; ends that take long are in test_fates."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.clusters import Cluster
-from tests.programs import App, Result, info
+from tests.clusters.own_slurm import OwnSlurm
+from tests.programs import App, info
+from tests.support.cli import forgetting, listed, mlxp
+from tests.support.cli import statuses_in_order as statuses
 
 pytestmark = pytest.mark.once
 
 
-def mlxp(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """Run the command as the application's user."""
-    return app.call(str(Path(app.python).with_name("mlxp")), *arguments, env=env)
-
-
-def listed(app: App, env: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
-    """The status and the reason of each run, by its number."""
-    result = mlxp(app, "ls", "--json", env=env)
-    assert result.status == 0, result.text
-    return {row["run"]: (row["status"], row["reason"] or "") for row in json.loads(result.stdout)}
-
-
-def statuses(app: App, env: Mapping[str, str] | None = None) -> list[str]:
-    return [status for status, _ in listed(app, env).values()]
-
-
-def forgetting(app: App) -> dict[str, str]:
-    """An environment in which SLURM has forgotten all jobs, as it does without accounts after some minutes."""
-    app.write("forgetting/squeue", "#!/bin/sh\n").chmod(0o755)
-    app.write("forgetting/sacct", "#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n").chmod(0o755)
-    return {"PATH": f"{app.directory}/forgetting:{app.environment['PATH']}"}
-
-
 def out_of_reach(app: App) -> dict[str, str]:
-    """An environment in which SLURM's programs do not reach their controller."""
+    """Return an environment in which SLURM's programs do not reach their controller."""
     lines = Path("/etc/slurm/slurm.conf").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("SlurmctldPort")]
     return {"SLURM_CONF": str(app.write("slurm.conf", "\n".join([*lines, "SlurmctldPort=1", ""])))}
 
 
-def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     app = cluster.app(f"states-{request.node.name}").write_probe()
     app.sweep("x=1,2", f"hydra/launcher={cluster.launcher}", "hydra.launcher.option_cmd=['--hold']",
               "hydra/callbacks=mlxp_logging")  # fmt: skip
     assert statuses(app) == ["PENDING", "PENDING"]
     watching = app.start(str(Path(app.python).with_name("mlxp")), "watch", "--interval", "1")
     assert watching.stdout is not None
-    assert watching.stdout.readline() == "0/2 over: 2 PENDING\n"
+    assert watching.stdout.readline() == "0/2 finished: 2 PENDING\n"
     first, second = cluster.job_ids(app)
     cluster.cancel([second])
-    assert "PENDING -> CANCELLED (somebody cancelled it)  x=2" in watching.stdout.readline()
+    assert "PENDING -> CANCELLED (its job was cancelled)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
     stdout, stderr = watching.communicate(timeout=400)
-    assert stdout.splitlines()[-1] == "2/2 over: 2 CANCELLED", stderr
+    assert stdout.splitlines()[-1] == "2/2 finished: 2 CANCELLED", stderr
     assert watching.returncode == 1
     assert statuses(app) == ["CANCELLED", "CANCELLED"]
     if cluster.launcher == "slurm":
@@ -71,8 +50,8 @@ def test_cancelled_while_it_waits(cluster: Cluster, request: pytest.FixtureReque
         assert statuses(app, forgetting(app)) == ["UNKNOWN", "UNKNOWN"]
 
 
-def test_while_it_runs(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """Runs that share a job, of which one fails by itself before the job is cancelled; and a scheduler out of reach."""
+def test_while_running(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
+    """Runs share a job; one fails by itself before the job is cancelled. Then the scheduler is out of reach."""
     app = scheduler.app(f"states-{request.node.name}").write_probe()
     app.sweep("action=raise,sleep100,null", f"hydra/launcher={scheduler.launcher}", "hydra.launcher.runs_per_job=3",
               "hydra.launcher.parallel_runs=3", "hydra/callbacks=mlxp_logging")  # fmt: skip
@@ -83,25 +62,25 @@ def test_while_it_runs(scheduler: Cluster, request: pytest.FixtureRequest) -> No
     if scheduler.launcher == "slurm":
         result = mlxp(app, "ls", "--columns", "status,reason", env=out_of_reach(app))
         assert result.status == 0
-        assert "RUNNING   as its record says; SLURM does not tell" in result.stdout
+        assert "RUNNING   from its record; SLURM did not respond" in result.stdout
         assert "Unable to contact slurm controller" in result.stderr
-        assert "Its runs are shown as their directories say." in result.stderr
+        assert "Showing the last recorded status of its runs." in result.stderr
     scheduler.cancel(scheduler.job_ids(app))
     scheduler.wait_for(lambda: statuses(app)[1] != "RUNNING")
     assert listed(app) == {
         "1": ("FAILED", "ValueError: told to fail"),
-        "2": ("CANCELLED", "somebody cancelled it"),
+        "2": ("CANCELLED", "its job was cancelled"),
         "3": ("COMPLETE", ""),
     }
     followed = mlxp(app, "log", "1", "-f")
     assert (followed.status, followed.stdout) == (1, "a line on stdout\n")
-    assert mlxp(app, "log", "2", "-f").stderr == "2 is CANCELLED: somebody cancelled it\n"
+    assert mlxp(app, "log", "2", "-f").stderr == "2 is CANCELLED: its job was cancelled\n"
     shown = mlxp(app, "show", "2").stdout
-    assert f"job        {scheduler.job_ids(app)[1]} of {scheduler.launcher.upper()}" in shown
+    assert f"job        {scheduler.job_ids(app)[1]} on {scheduler.launcher.upper()}" in shown
 
 
 def test_a_run_by_hand(slurm: Cluster) -> None:
-    """It is no longer the job's, and its process tells."""
+    """It is no longer the job's run, and its process decides."""
     app = slurm.app("states-by-hand").write_probe()
     slurm.sweep(app, "action=sleep60", "hydra/callbacks=mlxp_logging", "hydra.launcher.option_cmd=['--hold']",
                 "hydra.launcher.dry_run=true")  # fmt: skip
@@ -111,25 +90,22 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     ((status, reason),) = listed(app).values()
-    assert (status, "is gone and left no end" in reason) == ("FAILED", True), info(app.directory / "logs" / "1")
+    assert (status, "has ended without recording an exit" in reason) == ("FAILED", True), info(
+        app.directory / "logs" / "1"
+    )
 
 
-@pytest.mark.alone
-def test_a_node_that_is_lost(slurm: Cluster) -> None:
-    app = slurm.app("states-node").write_probe()
+def test_a_lost_node(own_slurm: OwnSlurm) -> None:
+    app = own_slurm.app("states-node").write_probe()
     app.sweep("action=sleep100", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
               "hydra.launcher.option_cmd=['--no-requeue']")  # fmt: skip
-    slurm.wait_for_runs(app, 1)
-    (node,) = {line.split("|")[1] for line in _squeue(slurm.job_ids(app)[0])}
+    own_slurm.wait_for_runs(app, 1)
+    node = own_slurm.output("squeue", "-h", "-j", own_slurm.job_ids(app)[0], "-o", "%N").strip()
     try:
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
-        slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
+        own_slurm.output("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        own_slurm.wait_for(lambda: statuses(app) != ["RUNNING"])
         assert listed(app) == {"1": ("NODE_FAIL", "its node failed")}
     finally:
         # It may have come back by itself (ReturnToService)
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False, capture_output=True)
-
-
-def _squeue(job_id: str) -> list[str]:
-    argv = ["squeue", "-h", "-j", job_id, "-o", "%i|%N"]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+        with suppress(subprocess.CalledProcessError):
+            own_slurm.output("scontrol", "update", f"nodename={node}", "state=resume")

@@ -1,4 +1,4 @@
-"""The safe copy holds exactly the files of its commit, and is complete or absent."""
+"""The safe copy contains exactly the files of its commit, and is complete or absent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def copied(project: Project, commit: str | None = None) -> Path:
-    """The safe copy of a project's commit."""
+    """Find or create the safe copy of a commit."""
     repository = Repository.containing(project.directory)
     commit = commit or project.head
     return safe_copy(repository, commit, copy_path(project.directory / ".workdir", repository, commit))
@@ -41,7 +41,7 @@ def git(directory: Path, *arguments: str) -> str:
 
 
 def contents(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Kind, mode and content of all that git tracks in a work tree."""
+    """Return mode and content of all tracked files of a work tree."""
     found = {}
     for name in subprocess.check_output(["git", "-C", str(root), "ls-files", "-z"]).split(b"\0")[:-1]:
         path = root / os.fsdecode(name)
@@ -81,7 +81,7 @@ def test_files_of_all_kinds(project: Project) -> None:
     assert git(project.root, "worktree", "list").count("\n") == 0
 
 
-def test_the_history_is_not_paid_for_again(project: Project) -> None:
+def test_the_history_is_not_copied(project: Project) -> None:
     for number in range(3):
         (project.directory / "big").write_bytes(os.urandom(2_000_000))
         project.commit()
@@ -92,7 +92,7 @@ def test_the_history_is_not_paid_for_again(project: Project) -> None:
 
 
 def test_odd_place(tmp_path: Path) -> None:
-    """The path of the objects is a line of a file."""
+    """The path of the objects directory is a line of a file."""
     for name in ('"quoted', "#comment", "new\nline", "back\\slash"):
         project = Project(tmp_path / name / "tutorial").create()
         assert contents(copied(project)) == contents(project.root)
@@ -126,7 +126,7 @@ def test_repositories_of_all_kinds(project: Project, tmp_path: Path, kind: str) 
 
 
 def test_submodules_at_any_depth(project: Project, tmp_path: Path) -> None:
-    """At their recorded commits, from this machine alone, also when the work tree's are elsewhere."""
+    """They have their recorded commits, without a download, even if the work tree has other commits."""
     inner = Project(tmp_path / "inner" / "deep").create()
     outer = Project(tmp_path / "outer" / "middle").create()
     allow = ("-c", "protocol.file.allow=always")
@@ -150,8 +150,8 @@ def test_submodules_at_any_depth(project: Project, tmp_path: Path) -> None:
     assert copied(project) == copy.with_name(f"{copy.name}-2")
 
 
-def test_submodule_that_the_index_has_no_more(project: Project, tmp_path: Path) -> None:
-    """The commit has it, and the copy is the commit's."""
+def test_submodule_that_is_removed_from_the_index(project: Project, tmp_path: Path) -> None:
+    """The commit has the submodule, so the copy has it."""
     library = Project(tmp_path / "library" / "code").create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.commit()
@@ -159,7 +159,7 @@ def test_submodule_that_the_index_has_no_more(project: Project, tmp_path: Path) 
     assert (copied(project) / "library" / "code" / "main.py").exists()
 
 
-def test_submodule_whose_commit_is_not_here(project: Project, tmp_path: Path) -> None:
+def test_submodule_without_its_commit(project: Project, tmp_path: Path) -> None:
     library = Project(tmp_path / "library" / "code").create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.git("update-index", "--cacheinfo", f"160000,{'1' * 40},library")
@@ -169,15 +169,15 @@ def test_submodule_whose_commit_is_not_here(project: Project, tmp_path: Path) ->
     assert project.copies() == []
 
 
-def test_a_work_tree_that_gets_more(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A copy without a submodule, or of a sparse checkout, is not used when the work tree has the rest."""
+def test_a_work_tree_that_gets_completed(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copy that lacks a submodule or files outside a sparse checkout is not reused once the work tree has them."""
     library = Project(tmp_path / "library" / "code").create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.commit()
     project.git("submodule", "deinit", "-q", "library")
     first = copied(project)
     assert list((first / "library").iterdir()) == []
-    assert "Careful: the submodule library is empty in the copy" in capsys.readouterr().out
+    assert "Warning: the submodule library is empty in the copy" in capsys.readouterr().out
     project.git("-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
     second = copied(project)
     assert (second / "library" / "code" / "main.py").exists()
@@ -195,7 +195,7 @@ def test_gitlink_without_gitmodules(project: Project) -> None:
     assert (copy / "library" / "code" / "main.py").exists()
 
 
-def test_files_that_are_never_what_git_would_commit(project: Project) -> None:
+def test_files_that_differ_from_what_git_would_commit(project: Project) -> None:
     project.write("lines.txt", "")
     (project.directory / "lines.txt").write_bytes(b"a\r\nb\r\n")
     project.commit()
@@ -217,7 +217,7 @@ def test_settings_that_hide_an_edit(project: Project) -> None:
     assert copied(project) != copy
 
 
-def test_remains_of_others_stay(project: Project) -> None:
+def test_incomplete_copies_of_other_processes_stay(project: Project) -> None:
     host = socket.gethostname()
     place = copied(project).parent
     for name, stays in (
@@ -234,19 +234,19 @@ def test_remains_of_others_stay(project: Project) -> None:
 
 
 def test_partial_clone(project: Project, tmp_path: Path) -> None:
-    """Contents that are not here are not fetched."""
+    """Missing contents are not fetched."""
     project.git("config", "uploadpack.allowFilter", "true")
     git(tmp_path, "clone", "-q", "--filter=blob:none", "--no-checkout", f"file://{project.root}", "clone")
     clone = Project(tmp_path / "clone" / "tutorial")
     clone.directory.mkdir()
-    with pytest.raises(SafeCopyError, match="cannot be made, nothing is left of it: "):
+    with pytest.raises(SafeCopyError, match=r"Cannot create the safe copy .*, nothing is left of it: "):
         copied(clone, git(tmp_path / "clone", "rev-parse", "HEAD"))
     assert clone.copies() == []
 
 
 @pytest.fixture
 def lfs(project: Project) -> Project:
-    """A project with a Git LFS file, pushed nowhere."""
+    """A project with a Git LFS file that was never pushed."""
     if shutil.which("git-lfs") is None:
         if os.getuid() != 0 or shutil.which("apt-get") is None:
             pytest.skip("git-lfs is not installed")
@@ -259,7 +259,7 @@ def lfs(project: Project) -> Project:
     return project
 
 
-def test_lfs_files_are_real(lfs: Project) -> None:
+def test_lfs_files_have_their_content(lfs: Project) -> None:
     copy = copied(lfs)
     assert (copy / "tutorial" / "weights.bin").read_bytes() == b"weights" * 100
     assert git(copy, "status", "--porcelain") == ""
@@ -270,22 +270,22 @@ def test_lfs_files_are_real(lfs: Project) -> None:
     assert (kept / "tutorial" / "weights.bin").read_bytes() == b"new" * 100
 
 
-def test_lfs_files_that_are_not_here(lfs: Project) -> None:
+def test_missing_lfs_files(lfs: Project) -> None:
     shutil.rmtree(lfs.root / ".git" / "lfs" / "objects")
-    with pytest.raises(SafeCopyError, match=r"get them with 'git lfs pull': tutorial/weights\.bin"):
+    with pytest.raises(SafeCopyError, match=r"git lfs pull gets them\): tutorial/weights\.bin"):
         copied(lfs)
     assert lfs.copies() == []
 
 
 def test_without_git_lfs(lfs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program is gone, its settings are still there."""
+    """The program is not installed, but the git settings for it exist."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("git", "sh"):
         (programs / name).symlink_to(str(shutil.which(name)))
     commit = lfs.head
     monkeypatch.setenv("PATH", str(programs))
-    with pytest.raises(SafeCopyError, match=r"git-lfs is not on this machine: install it: tutorial/weights\.bin"):
+    with pytest.raises(SafeCopyError, match=r"because git-lfs is not installed: tutorial/weights\.bin"):
         copied(lfs, commit)
 
 
@@ -325,7 +325,7 @@ def test_an_edited_copy_is_not_used(project: Project, edit: str, capsys: pytest.
     EDITS[edit](copy)
     second = copied(project)
     assert second == copy.with_name(f"{copy.name}-2")
-    assert f"The copy {copy} cannot be used again (" in capsys.readouterr().out
+    assert f"The copy {copy} cannot be reused (" in capsys.readouterr().out
     assert contents(second) == contents(project.root)
     assert copied(project) == second
     EDITS[edit](second)
@@ -347,7 +347,7 @@ print(safe_copy(repository, commit, copy_path(root / "tutorial" / ".workdir", re
 
 
 def start(project: Project) -> subprocess.Popen[str]:
-    """A process that makes the safe copy when it is told to."""
+    """Start a process that creates the safe copy when it reads a line."""
     command = [sys.executable, "-c", PROGRAM, str(project.root), project.head]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -374,7 +374,7 @@ def test_launches_at_the_same_time(project: Project) -> None:
 
 
 def test_killed_while_copying(project: Project) -> None:
-    """Whenever it is killed, there is no copy or a complete one; the next launch sweeps up what is left."""
+    """Killed at any moment, it leaves no copy or a complete one; the next launch removes incomplete ones."""
     for number in range(2000):
         project.write(f"data/{number}.txt", "x" * 1000)
     project.commit()
@@ -389,7 +389,7 @@ def test_killed_while_copying(project: Project) -> None:
         while not list(place.glob(".new-*/.git/*")) and time.monotonic() < end:
             time.sleep(0.001)
         time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)  # git too, as the end of a terminal or a job does
+        os.killpg(process.pid, signal.SIGKILL)  # including git, as at the end of a terminal or a job
         process.communicate()
         names = {path.name for path in project.copies()}
         half_made += project.head not in names
@@ -414,7 +414,7 @@ def test_no_hook_of_the_user_runs(project: Project, tmp_path: Path) -> None:
 
 
 def test_started_by_a_hook_of_another_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """git tells its hooks by variables which repository is meant."""
+    """git sets variables for its hooks that select a repository."""
     monkeypatch.setenv("GIT_DIR", "/nowhere/.git")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
     repository = Repository.containing(project.directory)

@@ -1,4 +1,4 @@
-"""mlxpy.yaml: what it may hold, who wins over it, and how a scheduler gets into it."""
+"""mlxpy.yaml: its allowed content, what takes precedence over it, and how a scheduler is written into it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import yaml
 from mlxp_core.config.settings_file import DEFAULTS, Settings
 from mlxp_core.errors import SettingsError
 from tests.clusters import Cluster
-from tests.programs import App, info
+from tests.programs import LOGGING, App, info
 from tests.projects import COPY, Project
 from tests.terminals import Terminal
 
 MLXP = ("-m", "x=1,2", "hydra/launcher=mlxp")
-LOGGING = "hydra/callbacks=mlxp_logging"
 DRY = "hydra.launcher.dry_run=true"
 ANSWER = "Please enter your answer (y/n): "
 CHOICE = "Please enter your choice (or hit Enter to skip): "
 
 
 def kept(run: Path) -> dict[str, dict[str, Any]]:
-    """The settings that a run says were in force."""
+    """Return the settings that a run recorded."""
     settings: dict[str, dict[str, Any]] = yaml.safe_load((run / "metadata" / "mlxpy.yaml").read_text())
     return settings
 
@@ -48,8 +47,8 @@ def kept(run: Path) -> dict[str, dict[str, Any]]:
         ),
     ],
 )
-def test_a_scheduler_is_written_into_a_file(tmp_path: Path, text: str, new: str) -> None:
-    """All else stays as it is, to the letter."""
+def test_a_scheduler_is_written_into_an_existing_file(tmp_path: Path, text: str, new: str) -> None:
+    """Everything else in the file stays as it is, to the letter."""
     file = tmp_path / "mlxpy.yaml"
     file.write_text(text)
     Settings.read(file).write_scheduler("NEW")
@@ -58,17 +57,19 @@ def test_a_scheduler_is_written_into_a_file(tmp_path: Path, text: str, new: str)
 
 
 @pytest.mark.once
-def test_a_file_that_is_not_there_is_written_whole(tmp_path: Path) -> None:
+def test_a_new_file_has_all_settings(tmp_path: Path) -> None:
     Settings.read(tmp_path / "mlxpy.yaml").write_scheduler("my_app.CustomScheduler")
     expected = {**DEFAULTS, "scheduler": {**DEFAULTS["scheduler"], "name": "my_app.CustomScheduler"}}
     assert yaml.safe_load((tmp_path / "mlxpy.yaml").read_text()) == expected
 
 
 @pytest.mark.once
-def test_a_place_that_is_not_safe_to_write(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_edited_safely(tmp_path: Path) -> None:
     file = tmp_path / "mlxpy.yaml"
     file.write_text("---\nlogger: {}\n...\n")
-    with pytest.raises(SettingsError, match=r"Write 'name: NEW' below 'scheduler:' in .*mlxpy.yaml yourself"):
+    with pytest.raises(
+        SettingsError, match=r"Cannot edit .*mlxpy.yaml safely: write 'name: NEW' below 'scheduler:' there"
+    ):
         Settings.read(file).write_scheduler("NEW")
     assert file.read_text() == "---\nlogger: {}\n...\n"
 
@@ -77,25 +78,47 @@ def test_a_place_that_is_not_safe_to_write(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("logger: {\n", "./conf/mlxpy.yaml is no valid YAML: line 2, column 1: "),
-        ("- logger\n", "./conf/mlxpy.yaml must hold sections, not ['logger']: it has the sections logger, scheduler"),
-        ("loger: {}\n", "./conf/mlxpy.yaml: there is no section 'loger'; it has the sections logger, scheduler"),
-        ("logger: ./logs\n", "./conf/mlxpy.yaml: logger must hold keys, not './logs': parent_log_dir, forced_log_id."),
-        ("scheduler: {shell: x}\n", "./conf/mlxpy.yaml: scheduler has no key 'shell'; it has name, shell_path, "),
-        ("logger: {forced_log_id: five}\n", "logger.forced_log_id must be a whole number, not 'five'."),
-        ("version_manager: {compute_requirements: 1}\n", "compute_requirements must be true or false, not 1."),
-        ("scheduler: {option_cmd: {a: b}}\n", "scheduler.option_cmd must be a string or a list of strings, not"),
-        ("scheduler: {shell_path: 3}\n", "scheduler.shell_path must be a string, not 3."),
-        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: There is no scheduler 'Foo'"),
+        ("logger: {\n", "./conf/mlxpy.yaml is not valid YAML: line 2, column 1: "),
+        (
+            "- logger\n",
+            "./conf/mlxpy.yaml must consist of sections, got ['logger']. The sections are logger, scheduler",
+        ),
+        (
+            "loger: {}\n",
+            "./conf/mlxpy.yaml, line 1: there is no section 'loger'. Did you mean logger? The sections are logger, ",
+        ),
+        (
+            "logger: ./logs\n",
+            "line 1: logger must consist of keys and values, got './logs'. The keys are parent_log_dir, forced_log_id.",
+        ),
+        (
+            "scheduler: {shell: x}\n",
+            "scheduler has no key 'shell'. Did you mean shell_path? The keys are name, shell_path, ",
+        ),
+        (
+            "logger: {}\nscheduler:\n  5: x\n",
+            "./conf/mlxpy.yaml, line 3: scheduler has no key 5. The keys are name, ",
+        ),
+        (
+            "scheduler:\nlogger:\n  # a comment\n  forced_log_id: five\n",
+            "./conf/mlxpy.yaml, line 4: logger.forced_log_id must be an integer, got 'five'.",
+        ),
+        ("version_manager: {compute_requirements: 1}\n", "compute_requirements must be true or false, got 1."),
+        ("scheduler: {option_cmd: {a: b}}\n", "scheduler.option_cmd must be a string or a list of strings, got"),
+        ("scheduler: {shell_path: 3}\n", "scheduler.shell_path must be a string, got 3."),
+        ("scheduler: {name: Foo}\n", "./conf/mlxpy.yaml: scheduler.name: Unknown scheduler 'Foo'"),
         ("scheduler: {shell_path: /no/sh}\n", "The shell '/no/sh' is not on this machine"),
-        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "cannot hold a line break"),
+        ('scheduler: {name: SLURMScheduler, option_cmd: "a\\n#SBATCH b"}\n', "must not contain a line break"),
         (b"logger: \xff\n", "Cannot read ./conf/mlxpy.yaml"),
         ("", "No scheduler is configured. Write\n\nscheduler:\n  name: "),
-        ("scheduler: {name: NoScheduler}\n", "into ./conf/mlxpy.yaml, or run on this machine by hydra.launcher.name="),
+        (
+            "scheduler: {name: NoScheduler}\n",
+            "into ./conf/mlxpy.yaml, or run on this machine with hydra.launcher.name=",
+        ),
     ],
 )
 def test_bad_input(app: App, text: str | bytes, message: str) -> None:
-    """One sentence, nothing launched, nothing left. There is no terminal."""
+    """Without a terminal: one sentence, nothing launched, nothing left behind."""
     (app.directory / "conf" / "mlxpy.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     result = app.run(*MLXP, LOGGING, *([] if "/no/sh" in str(text) else [DRY]))
     if "/no/sh" in str(text):
@@ -108,8 +131,8 @@ def test_bad_input(app: App, text: str | bytes, message: str) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("option_cmd", ["-l core=1", ["-l core=1", "-t besteffort"]])
-def test_who_wins(app: App, option_cmd: Any) -> None:
-    """The command line over the file, and the file over our defaults; each run keeps what was in force."""
+def test_precedence(app: App, option_cmd: Any) -> None:
+    """The command line over the file, and the file over the defaults; each run records what was in force."""
     scheduler = {"name": "OARScheduler", "option_cmd": option_cmd, "env_cmd": ["a=1", "b=2"], "cleanup_cmd": "c=3"}
     settings = {"scheduler": scheduler, "logger": {"parent_log_dir": "../runs", "forced_log_id": 7}}
     app.write("conf/mlxpy.yaml", yaml.safe_dump(settings))
@@ -128,7 +151,7 @@ def test_who_wins(app: App, option_cmd: Any) -> None:
     app.sweep("hydra/launcher=slurm", LOGGING, DRY, "hydra.callbacks.mlxp_logging.forced_log_id=-1")
     script = (run.parent / "8" / "script.sh").read_text()
     assert "\na=1\n" in script
-    assert "core=1" not in script  # which is OAR's language
+    assert "core=1" not in script  # a directive of OAR
     assert kept(run.parent / "8")["scheduler"] == {
         **DEFAULTS["scheduler"],
         **scheduler,
@@ -138,9 +161,18 @@ def test_who_wins(app: App, option_cmd: Any) -> None:
 
 
 @pytest.mark.once
+def test_shell_expansions_are_the_shells(tmp_path: Path) -> None:
+    """What OmegaConf would take for an interpolation, or refuse, is a line like any other."""
+    line = "export X=${HOME} Y=${PATH//:/ } Z=${1:-2}"
+    (tmp_path / "mlxpy.yaml").write_text(f"scheduler: {{env_cmd: '{line}', option_cmd: ['{line}']}}\n")
+    scheduler = Settings.read(tmp_path / "mlxpy.yaml").section("scheduler")
+    assert (scheduler["env_cmd"], scheduler["option_cmd"]) == (line, [line])
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("launcher", ["basic", "local", "mlxp"])
 def test_without_a_scheduler(app: App, launcher: str) -> None:
-    """On this machine: the file's other values hold, and what only a scheduler understands does not matter."""
+    """On this machine the other values of the file apply, and options of schedulers have no effect."""
     app.write("conf/mlxpy.yaml", "logger: {parent_log_dir: ./runs}\nscheduler: {env_cmd: 'export PROBE_A=1'}\n")
     name = ["hydra.launcher.name=NoScheduler", "hydra.launcher.timeout_min=5"] if launcher == "mlxp" else []
     app.sweep("x=1,2", f"hydra/launcher={launcher}", LOGGING, *name)
@@ -154,7 +186,7 @@ def test_without_a_scheduler(app: App, launcher: str) -> None:
 
 
 def test_the_dialogue(app: App) -> None:
-    """Asked until there is a valid answer; written; and the launch goes on."""
+    """The question is repeated until the answer is valid; the answer is written; the launch continues."""
     terminal = Terminal(app, *MLXP, LOGGING, DRY)
     assert terminal.until(ANSWER).endswith(
         "No scheduler is configured by default\n\n"
@@ -162,7 +194,7 @@ def test_the_dialogue(app: App) -> None:
         "y: The job scheduler configs will be stored in the file ./conf/mlxpy.yaml\n"
         "n: No scheduler will be selected by default.\n\n"
     )
-    assert terminal.answer("perhaps", ANSWER) == "'perhaps' is not one of y, n.\n"
+    assert terminal.answer("perhaps", ANSWER) == "Error: 'perhaps' is not one of 'y', 'n'.\n"
     asked = terminal.answer("Y", CHOICE)
     assert asked.startswith(
         "\nYou can either choose one of the job schedulers available by default,\n"
@@ -175,11 +207,11 @@ def test_the_dialogue(app: App) -> None:
         "For a custom scheduler, you must provide the full name of the user-defined Scheduler subclass "
         "(ex. my_app.CustomScheduler):\n\n"
     )
-    assert terminal.answer("Foo", CHOICE).startswith("There is no scheduler 'Foo'")
+    assert terminal.answer("Foo", CHOICE).startswith("Unknown scheduler 'Foo'")
     assert "no_app" in terminal.answer("no_app.CustomScheduler", CHOICE)
-    assert "pathlib.Path is no scheduler" in terminal.answer("pathlib.Path", CHOICE)
+    assert "pathlib.Path is not a scheduler" in terminal.answer("pathlib.Path", CHOICE)
     assert not (app.directory / "conf" / "mlxpy.yaml").exists()
-    status, shown = terminal.end("OARScheduler")
+    status, shown = terminal.end("oar")
     assert status == 0
     assert shown.startswith(
         "\nSetting Scheduler to OARScheduler\n\nDefault settings for MLXP will be created in ./conf/mlxpy.yaml\n\n"
@@ -187,7 +219,7 @@ def test_the_dialogue(app: App) -> None:
     )
     assert yaml.safe_load((app.directory / "conf" / "mlxpy.yaml").read_text())["scheduler"]["name"] == "OARScheduler"
     assert "#OAR" in (app.directory / "logs" / "1" / "script.sh").read_text()
-    assert app.run(*MLXP, LOGGING, DRY).status == 0  # nobody is asked again
+    assert app.run(*MLXP, LOGGING, DRY).status == 0  # without another question
 
 
 @pytest.mark.once
@@ -206,10 +238,13 @@ def test_no_scheduler(app: App, answers: list[str]) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("how", ["Ctrl-C", "end of input"])
-def test_stopped_at_the_question(app: App, how: str) -> None:
+def test_stopping_at_the_question(app: App, how: str) -> None:
     terminal = Terminal(app, *MLXP, LOGGING)
     terminal.until(ANSWER)
-    terminal.child.sendcontrol("c" if how == "Ctrl-C" else "d")
+    if how == "Ctrl-C":
+        terminal.interrupt()
+    else:
+        terminal.child.sendeof()
     status, shown = terminal.end()
     assert status == 1
     assert "Nothing was launched." in shown
@@ -219,7 +254,7 @@ def test_stopped_at_the_question(app: App, how: str) -> None:
 
 @pytest.mark.once
 def test_the_settings_cannot_be_written(app: App) -> None:
-    """Nothing is launched then."""
+    """Nothing is launched."""
     (app.directory / "conf" / "mlxpy.yaml").symlink_to("/proc/none/mlxpy.yaml")
     terminal = Terminal(app, *MLXP, LOGGING, DRY)
     terminal.until(ANSWER)
@@ -233,7 +268,7 @@ def test_the_settings_cannot_be_written(app: App) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_with_versions(project: Project, answer: str) -> None:
-    """The scheduler is the first question, asked once; its answer is in the user's repository, not in the copy."""
+    """The scheduler is the first question, asked once; the answer goes to the repository, not to the copy."""
     terminal = Terminal(project, *MLXP, *COPY, "hydra.callbacks.mlxp_versioning.untracked=ignore")
     terminal.until(ANSWER)
     if answer == "y":
@@ -259,7 +294,7 @@ def test_with_versions(project: Project, answer: str) -> None:
 
 @pytest.mark.once
 def test_settings_are_the_users_not_the_copys(project: Project) -> None:
-    """What is edited and not committed is in force, because it says how to launch, and not what."""
+    """Uncommitted edits are in force: the settings say how to launch, not what."""
     project.write("conf/mlxpy.yaml", "version_manager: {parent_work_dir: ./old}\n")
     project.commit()
     project.write("conf/mlxpy.yaml", "version_manager: {parent_work_dir: ./new}\nlogger: {parent_log_dir: ./runs}\n")
@@ -272,7 +307,7 @@ def test_settings_are_the_users_not_the_copys(project: Project) -> None:
 
 @pytest.mark.once
 def test_on_a_cluster(scheduler: Cluster) -> None:
-    """The file names the scheduler, which does the work; no terminal is there, and none is needed."""
+    """The file names the scheduler, so the launch needs no terminal."""
     app = scheduler.app("settings").write_probe()
     kind = {"slurm": "SLURMScheduler", "oar": "OARScheduler"}[scheduler.launcher]
     app.write("conf/mlxpy.yaml", f"scheduler:\n  name: {kind}\n  env_cmd: export PROBE_A=1\n")

@@ -1,4 +1,4 @@
-"""What SLURM alone does."""
+"""Behavior that only SLURM has."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import PROBE, App, info
-from tests.test_start_forms import same_as_basic
+from tests.support.start_forms import same_as_basic
 
 
 def show(job_id: str) -> dict[str, str]:
-    """What SLURM knows of a job."""
+    """Return what SLURM knows about a job."""
     text = subprocess.run(["scontrol", "show", "job", job_id], check=True, capture_output=True, text=True).stdout
     return dict(re.findall(r"(\S+?)=(\S*)", text))
 
@@ -63,7 +63,7 @@ def test_options_reach_slurm(slurm: Cluster) -> None:
 
 
 def test_tasks_are_started_by_srun(slurm: Cluster) -> None:
-    """As with submitit, each task runs the application; the first alone keeps the record."""
+    """As with submitit, each task runs the application; only the first keeps the record."""
     app = slurm.app("slurm-tasks").write_probe()
     states = slurm.sweep(app, "hydra.launcher.tasks_per_node=2", "hydra.launcher.cpus_per_task=2")
     (run,) = app.runs()
@@ -104,7 +104,7 @@ def test_a_cancelled_run_says_so(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_from_inside_a_job(slurm: Cluster) -> None:
-    """An interactive shell on the cluster may launch, and its jobs do not take the outer job's limits over."""
+    """A job on the cluster may launch a sweep, and the runs do not inherit the limits of that job."""
     app = slurm.app("slurm-inside").write_probe()
     app.write(
         "outer.sh",
@@ -119,7 +119,7 @@ def test_from_inside_a_job(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_a_request_that_cannot_be_met_waits(slurm: Cluster) -> None:
-    """SLURM takes it, by its default, and says the reason in squeue."""
+    """By default SLURM accepts the job, and squeue shows the reason why it waits."""
     app = slurm.app("slurm-waits").write_probe()
     app.sweep("hydra/launcher=slurm", "hydra.launcher.nodes=9")
     (job_id,) = slurm.job_ids(app)
@@ -166,7 +166,7 @@ def test_a_single_run_shows_its_script(slurm: Cluster) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
-    """What is submitted stays and is noted, the rest can be resumed, and both are said."""
+    """Submitted runs are recorded, the others can be resumed, and the message says both."""
     app = slurm.app("slurm-interrupted").write_probe()
     process = start_sweep(app, "x=range(60)", "hydra.launcher.max_array_size=1")
     end = time.monotonic() + 120
@@ -178,7 +178,7 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
     job_ids = slurm.job_ids(app)
     assert process.returncode == 1
     assert 3 <= len(job_ids) < 60
-    submitted = f"Interrupted.\n{len(job_ids)} of 60 runs submitted; these stay.\n"
+    submitted = f"Interrupted.\n{len(job_ids)} of 60 runs submitted. These jobs are unaffected.\n"
     rest = f"logs/{len(job_ids) + 1}-60" if len(job_ids) < 59 else "logs/60"
     assert f"{submitted}Not submitted: {rest}. To submit them: mlxp resume logs/sweeps/" in stderr
     assert "Traceback" not in stderr
@@ -186,7 +186,7 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
     assert len(app.runs()) == len(job_ids)
 
 
-# The probe, interrupted when its launcher says something
+# The probe, interrupted when its launcher prints a line that begins with WORD
 INTERRUPTED = """
 from mlxp_core import console
 
@@ -202,7 +202,7 @@ console.say, console.SILENT = say, 0
 @pytest.mark.once
 @pytest.mark.parametrize("word", ["Preparing", "Submitting"])
 def test_interrupted_between(slurm: Cluster, word: str) -> None:
-    """Just before what is to be submitted is written, and just before it is submitted."""
+    """An interrupt just before the files are written, and one just before the submission."""
     app = slurm.app("slurm-interrupted-between").write_probe()
     app.write("main.py", INTERRUPTED.replace("WORD", word) + PROBE)
     result = app.run("-m", "x=1,2", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging")

@@ -1,4 +1,4 @@
-"""Nothing is imported from the original tree, however Python finds it there."""
+"""Nothing is imported from the repository itself, however Python would find it there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.projects import COPY, Project, install_editable, option, virtual_envi
 
 pytestmark = pytest.mark.once
 
-# Notes where modules come from
+# An application that records the files of modules
 MAIN = PROBE.replace(
     "    seen = {",
     "    import importlib\n"
@@ -34,7 +34,7 @@ FILES = {
 
 
 def write_code(project: Project, source: str, *, renamed: bool = False) -> None:
-    """Packages, a namespace package and a module in a source root; a package whose directory has another name."""
+    """Write packages and a module to a source root, and perhaps a package in a directory of another name."""
     for name, text in FILES.items():
         project.write(f"../{source}{name}", text)
     if renamed:
@@ -60,8 +60,8 @@ def check_all_from_the_copy(project: Project) -> None:
 
 @pytest.mark.parametrize("kind", ["finder", "src layout", "compat"])
 def test_editable_installs(project: Project, kind: str) -> None:
-    """The path in a .pth file, and the finder; packages, modules and namespaces."""
-    # Only the finder knows packages whose directory has another name
+    """Both a path in a .pth file and a finder; packages, modules and namespaces."""
+    # Only the finder supports packages whose directory has another name
     write_code(project, "src/" if kind == "src layout" else "", renamed=kind == "finder")
     project.python = virtual_environment(project.root / "venv", sys.executable)
     settings = ["--config-settings", "editable_mode=compat"] if kind == "compat" else []
@@ -94,7 +94,7 @@ def test_pythonpath(project: Project, tmp_path: Path) -> None:
 
 
 def test_virtual_environment_inside_the_repository(project: Project) -> None:
-    """It is no source, and stays where it is."""
+    """It is not source code, and is used where it is."""
     write_code(project, "")
     project.python = virtual_environment(project.root / "venv", sys.executable)
     site_packages = next((project.root / "venv").glob("lib/python*/site-packages"))
@@ -118,7 +118,7 @@ def test_virtual_environment_inside_the_repository(project: Project) -> None:
         (["-m", "hydra/launcher=local"], "exit0"),
     ],
 )
-def test_modules_that_come_from_the_repository_are_told(project: Project, launcher: list[str], end: str) -> None:
+def test_modules_from_the_repository_are_reported(project: Project, launcher: list[str], end: str) -> None:
     write_code(project, "src/")
     start = f"import sys; sys.path.insert(0, {str(project.root / 'src')!r})\n"
     project.write("main.py", start + MAIN)
@@ -128,9 +128,9 @@ def test_modules_that_come_from_the_repository_are_told(project: Project, launch
     (record,) = project.records()
     assert record["version_manager"]["loaded_from_repository"] == ["helper", "library"]
     log = project.directory / "logs" / "1" / "log.stdout"
-    # What is logged after the application left by sys.exit is on stderr, or in no handler's reach
+    # A warning that is logged after sys.exit goes to stderr, or nowhere
     shown = log.read_text() if log.exists() else result.stdout
-    assert end == "exit0" or f"modules were loaded from {project.root} and not from the safe copy" in shown
+    assert end == "exit0" or f"modules were loaded from {project.root}, not from the safe copy" in shown
 
 
 def test_a_source_root_that_the_commit_does_not_have(project: Project) -> None:
@@ -139,14 +139,14 @@ def test_a_source_root_that_the_commit_does_not_have(project: Project) -> None:
     project.commit()
     project.write("../ignored/stray.py", "")
     result = project.launch("modules=[stray]", env={"PYTHONPATH": "../ignored"})
-    assert f"Careful: Python finds modules in {project.root}/ignored, which is not in the commit" in result.stdout
+    assert f"Warning: Python imports modules from {project.root}/ignored, which is not in the commit" in result.stdout
     assert project.records()[0]["version_manager"]["loaded_from_repository"] == ["stray"]
 
 
-def test_no_python_path_is_possible(project: Project) -> None:
+def test_no_pythonpath_is_possible(project: Project) -> None:
     write_code(project, "src/")
     environment = {"PYTHONPATH": "../src"}
     result = project.run(*COPY, *option(parent_work_dir="'a:b'"), env=environment)
     assert result.status == 1
-    assert "cannot be on PYTHONPATH, because its path holds ':'" in result.stderr
+    assert "cannot be on PYTHONPATH, because its path contains ':'" in result.stderr
     assert project.runs() == []

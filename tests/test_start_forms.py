@@ -1,8 +1,7 @@
-"""However an application is started, its jobs are started in the same way and see the same (issue: start forms)."""
+"""Jobs start in the same way as their application, and with the same configuration and environment."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,10 @@ import pytest
 from mlxp_core.jobs.app_command import split_interpreter_options
 from tests.clusters import Cluster
 from tests.programs import PROBE, App
+from tests.support import warm_start
+from tests.support.start_forms import run_form, same_as_basic
+
+pytestmark = pytest.mark.hydra
 
 CALLBACK = """
 from hydra.experimental.callback import Callback
@@ -48,8 +51,14 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _real_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start is one of a new interpreter, never a fork of a warmed one."""
+    monkeypatch.setattr(warm_start, "PYTHONS", set())
+
+
 def write_forms(app: App) -> None:
-    """The probe in every form, all in one directory."""
+    """Write the probe in every form to one directory."""
     app.write_probe()
     for name in ("sub/main.py", "package/module.py", "package/__main__.py"):
         app.write(name, PROBE)
@@ -61,36 +70,18 @@ def write_forms(app: App) -> None:
     app.write("conf3/extra/more.yaml", "# @package _global_\nmore: true\n")
 
 
-def same_as_basic(app: App, launched: list[dict[str, Any]], form: dict[str, Any]) -> None:
-    """Compare with what Hydra's own launcher gives."""
-    shutil.rmtree(app.directory / "multirun")
-    _run(app, form)
-    basic = app.seen()
-    assert [run["config"] for run in launched] == [run["config"] for run in basic]
-    assert len(launched) == 2
-    for ours, theirs in zip(launched, basic, strict=True):
-        for key in ("flags", "main", "python", "unbuffered", "environment"):
-            assert ours[key] == theirs[key], key
-        assert ours["job"]["num"] == theirs["job"]["num"]
-        assert ours["job"]["name"] == theirs["job"]["name"]
-        different = {"hydra/launcher"}
-        assert {k: v for k, v in ours["choices"].items() if k not in different} == {
-            k: v for k, v in theirs["choices"].items() if k not in different
-        }
-        in_run_dir = theirs["cwd"] == theirs["output_dir"]
-        assert ours["cwd"] == (ours["output_dir"] if in_run_dir else theirs["cwd"])
+# What Hydra has no part in
+WITHOUT_HYDRA = {"script", "script in a directory", "absolute script", "flags", "joined flags", "pythonpath"}
 
 
-def _run(app: App, form: dict[str, Any], *more: str) -> None:
-    program = tuple(word.format(directory=app.directory) for word in form.get("program", ("main.py",)))
-    app.sweep("x=1,2", *more, *form.get("arguments", ()), program=program, env=form.get("env", {}))
-
-
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(form, id=name, marks=[pytest.mark.once] * (name in WITHOUT_HYDRA)) for name, form in FORMS.items()],
+)
 def test_form_on_slurm(slurm: Cluster, form: dict[str, Any], request: pytest.FixtureRequest) -> None:
     app = slurm.app(request.node.name)
     write_forms(app)
-    _run(app, form, "hydra/launcher=slurm")
+    run_form(app, form, "hydra/launcher=slurm")
     job_ids = slurm.job_ids(app)
     assert slurm.wait(job_ids) == ["COMPLETED"] * 2
     launched = app.seen()
@@ -98,12 +89,12 @@ def test_form_on_slurm(slurm: Cluster, form: dict[str, Any], request: pytest.Fix
     same_as_basic(app, launched, form)
 
 
-def test_environment_where_nothing_is_inherited(oar: Cluster) -> None:
-    """OAR starts a job with an environment of its own."""
+def test_environment_that_is_not_inherited(oar: Cluster) -> None:
+    """OAR starts jobs with an environment of their own."""
     app = oar.app("oar-environment")
     write_forms(app)
     form = {**FORMS["env_copy"], "env": {"PROBE_COPY": "it's; here", "PYTHONPATH": "sub:/nowhere/a b"}}
-    _run(app, form, "hydra/launcher=oar")
+    run_form(app, form, "hydra/launcher=oar")
     assert oar.wait(oar.job_ids(app)) == ["COMPLETED"] * 2
     launched = app.seen()
     assert [run["pythonpath"] for run in launched] == ["sub:/nowhere/a b"] * 2
@@ -137,8 +128,8 @@ def test_console_script(app: App, tmp_path: Path) -> None:
         (("-m", "moved"), "changed its working directory"),
     ],
 )
-def test_nothing_to_start_again(app: App, program: tuple[str, ...], reason: str) -> None:
-    app.write("conf/__init__.py", "")  # Hydra asks for it when main.py is imported
+def test_programs_that_cannot_be_restarted(app: App, program: tuple[str, ...], reason: str) -> None:
+    app.write("conf/__init__.py", "")  # required by Hydra if main.py is imported
     app.write("elsewhere/file", "")
     app.write("moved.py", PROBE.replace("\nimport hydra\n", "\nimport hydra\nos.chdir('elsewhere')\n"))
     never = "hydra.launcher.submit_function=never"

@@ -1,5 +1,4 @@
-"""Values and run directories with odd characters: they arrive as Hydra's own launcher gives them, and nothing in them
-is executed."""
+"""Values and run directories with special characters are the same as with Hydra's own launcher, and never executed."""
 
 from __future__ import annotations
 
@@ -19,6 +18,8 @@ from mlxp_core.jobs.script import shell_word
 from tests.clusters import Cluster
 from tests.programs import App, info
 
+pytestmark = pytest.mark.hydra
+
 TEXTS = [
     *(
         "a b",
@@ -37,13 +38,13 @@ TEXTS = [
     *("two\nlines", "x\n#OAR -t nosuchtype\n#SBATCH --nosuchoption", "tab\there", "é漢😀", "a,b", "{a: b}", "[1,2]"),
     *("#comment", "!x", "a=b", "%j %A", "null", "1e3", "-x", "${y}", "\\${y}", "&&", "|cat", ">x", "a\r\nb"),
 ]
-# As a user writes them; each is one value of a sweep over x
+# As users write them; each is one value of a sweep over x
 QUOTED = [QuotedString(text, Quote.single).with_quotes() for text in TEXTS]
 RAW = ["null", "1e-3", "true", "[a,{b:c}]", "${y}", "{a:1,b:[2,3]}", "a b", "x:y", "''"]
 
 
 def _sweep_values(app: App, launcher: str) -> list[object]:
-    """One run for each value."""
+    """Launch one run for each value, and return the values that the runs got."""
     app.sweep(f"x={','.join([*QUOTED, *RAW])}", "+y=why", f"hydra/launcher={launcher}")
     return [run["config"]["x"] for run in app.seen()]
 
@@ -57,7 +58,7 @@ def test_values_on_this_machine(app: App) -> None:
 
 
 def test_values_on_clusters(scheduler: Cluster, scheduler_app: App) -> None:
-    """All values in one run."""
+    """All values are in one run."""
     overrides = [f"+v{number}={value}" for number, value in enumerate([*QUOTED, *RAW])]
     assert scheduler.sweep(scheduler_app, "+y=why", *overrides) == ["COMPLETED"]
     (launched,) = scheduler_app.seen()
@@ -78,7 +79,7 @@ SUBDIRS = {
 
 
 def _sweep_into(app: App, subdir: str, *arguments: str) -> None:
-    # the text as Hydra's grammar and then OmegaConf's read it
+    # Read by Hydra's grammar and then by OmegaConf's
     app.sweep("x=1,2", override("hydra.sweep.subdir", subdir), *arguments)
 
 
@@ -101,7 +102,7 @@ def test_run_directories_on_clusters(scheduler: Cluster, scheduler_app: App, sub
     if scheduler.launcher == "oar" and blank:
         result = scheduler_app.run("-m", "x=1,2", override("hydra.sweep.subdir", subdir), "hydra/launcher=oar")
         assert result.status == 1
-        assert "OAR cannot take a script whose path has a blank" in result.stderr
+        assert "OAR rejects a script with a space in its path" in result.stderr
         assert not (scheduler_app.directory / "multirun").exists()
         return
     _sweep_into(scheduler_app, subdir, f"hydra/launcher={scheduler.launcher}")
@@ -117,7 +118,7 @@ def test_run_directories_on_clusters(scheduler: Cluster, scheduler_app: App, sub
 
 @pytest.mark.once
 def test_application_in_an_odd_place(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """The directory of the application has blanks and quotes; only its runs are elsewhere, for OAR."""
+    """The application's directory contains spaces and quotes. Its runs are elsewhere, because OAR rejects spaces."""
     parent = scheduler.app(request.node.name)
     directory = parent.directory / "it's a $(touch x) place"
     directory.mkdir()

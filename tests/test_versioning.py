@@ -1,4 +1,4 @@
-"""mlxp_versioning: the code that runs is the code of one commit, whoever launches it."""
+"""mlxp_versioning runs the code of one commit, with every launcher."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import yaml
 
 from tests.programs import info
 from tests.projects import BOTH, COPY, Project, option
+
+pytestmark = pytest.mark.hydra
 
 LAUNCHERS: dict[str, list[str]] = {
     "plain": [],
@@ -52,7 +54,7 @@ def test_runs_from_the_copy(project: Project, launcher: str) -> None:
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_without_numbered_runs(project: Project, launcher: str) -> None:
-    """Hydra's own run directories stay where they would be, and have the record too."""
+    """Hydra's own run directories are in their usual places, and have a record."""
     result = project.run(*LAUNCHERS[launcher], "hydra/callbacks=mlxp_versioning", *option(run_from="copy"))
     assert result.status == 0, result.text
     for run, record in zip(project.runs(), project.records(), strict=True):
@@ -62,7 +64,7 @@ def test_without_numbered_runs(project: Project, launcher: str) -> None:
 
 
 def test_order_of_the_callbacks(project: Project) -> None:
-    """Numbers are given once, and only to runs."""
+    """Each run gets one number, and no number is lost."""
     for callbacks in ("[mlxp_versioning,mlxp_logging]", "[mlxp_logging,mlxp_versioning]"):
         project.run(f"hydra/callbacks={callbacks}", *option(run_from="copy"))
         project.run("-m", "x=1,2", f"hydra/callbacks={callbacks}", *option(run_from="copy"))
@@ -92,7 +94,7 @@ def test_from_the_repository(project: Project) -> None:
 
 @pytest.mark.once
 def test_added_and_ignored(project: Project) -> None:
-    """What was added and then ignored is in no commit, and the record says so."""
+    """A file that was added and then ignored is in no commit, and the record lists it as untracked."""
     project.write("helper.py", "")
     project.launch(*option(untracked="add", uncommitted="ignore"))
     version = project.records()[0]["version_manager"]
@@ -115,7 +117,7 @@ def test_under_another_name(project: Project) -> None:
 
 @pytest.mark.once
 def test_started_by_git(project: Project) -> None:
-    """As an alias or a hook starts programs: git inside the run still sees the copy."""
+    """git sets variables for programs that an alias or a hook starts; git inside the run still uses the copy."""
     text = (project.directory / "main.py").read_text()
     probe = "subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip()"
     project.write("main.py", text.replace("    seen = {", f"    import subprocess\n    seen = {{'head': {probe},"))
@@ -142,7 +144,7 @@ def test_commit(project: Project) -> None:
 
 
 def test_keep(project: Project) -> None:
-    """Changed, staged, deleted and new files are in the commit that runs, and the repository is what it was."""
+    """Changed, staged, deleted and new files are in the commit that runs, and the repository does not change."""
     project.write("gone.py", "")
     project.write("half.py", "old\n")
     project.commit()
@@ -187,8 +189,8 @@ def test_ignore(project: Project) -> None:
 
 
 @pytest.mark.once
-def test_a_commit_that_no_branch_has_any_more(project: Project) -> None:
-    """Which code made Table 2 stays known after an amended commit and a collection."""
+def test_a_commit_that_is_no_longer_on_a_branch(project: Project) -> None:
+    """git keeps the commit of a run after a reset and a garbage collection."""
     project.write("answer.py", "VALUE = 2\n")
     commit = project.commit()
     project.launch()
@@ -199,11 +201,11 @@ def test_a_commit_that_no_branch_has_any_more(project: Project) -> None:
 
 
 def test_ignored_configuration(project: Project) -> None:
-    """The copy's configuration is the commit's; when that would launch something else, nothing is launched."""
+    """The copy has the configuration of the commit; if that would launch something else, nothing is launched."""
     project.write("conf/config.yaml", "defaults: [_self_, {override hydra/launcher: local}]\nx: 1\naction: null\n")
     result = project.run("-m", "x=1,2", *COPY, *option(uncommitted="ignore"))
     assert result.status == 1
-    assert "has another hydra.launcher than the one here: commit the configuration too" in result.stderr
+    assert "has a different hydra.launcher than the configuration here: commit the configuration too" in result.stderr
     assert project.runs() == []
     project.write("conf/config.yaml", "x: 5\naction: null\n")
     project.launch(*option(uncommitted="ignore"))
@@ -215,7 +217,7 @@ def test_configuration_read_from_the_repository(project: Project) -> None:
     project.commit()
     result = project.run(*COPY, f"hydra.searchpath=['file://{project.directory}/more']")
     assert result.status == 1
-    assert f"The configuration in {project.directory}/more would be read from the repository, and not" in result.stderr
+    assert f"The configuration in {project.directory}/more would be read from the repository, not" in result.stderr
     result = project.run(*COPY, "--config-dir", str(project.directory / "more"))
     assert result.status == 0, result.text
 
@@ -264,7 +266,7 @@ def test_where_it_is_started(project: Project, name: str) -> None:
 
 @pytest.mark.once
 def test_a_run_asks_nothing(project: Project) -> None:
-    """A job's script runs again whatever became of the repository."""
+    """The script of a job runs again, whatever the state of the repository."""
     project.launch("-m", "x=1", "hydra/launcher=local")
     project.write("answer.py", "this is no Python")
     project.write("new.py", "")
@@ -277,7 +279,7 @@ def test_a_run_asks_nothing(project: Project) -> None:
 
 @pytest.mark.once
 def test_launches_at_the_same_time(project: Project) -> None:
-    """Each runs all that it was launched with, whatever the others do to the index."""
+    """Each launch runs all of its changes, whatever the others do to the index."""
     project.write("extra.py", "VALUE = 7\n")
     project.write("answer.py", "from extra import VALUE\n")
     before = project.state()
@@ -303,7 +305,7 @@ def test_a_program_that_calls_hydra_twice(project: Project) -> None:
 
 
 def test_what_the_program_sets_before_hydra(project: Project) -> None:
-    """It is set again in the copy: paths of the repository do not come along, and nothing is said twice."""
+    """The restarted program sets it again, with paths of the copy, and only once."""
     text = (project.directory / "main.py").read_text()
     project.write(
         "main.py",
@@ -335,13 +337,13 @@ def test_signed_commits_in_the_log(project: Project) -> None:
 
 @pytest.mark.once
 def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> None:
-    """They are told and recorded, and are no change."""
+    """They cause a warning, are recorded, and do not count as changes."""
     library = Project(tmp_path / "library" / "code", environment=project.environment).create()
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.commit()
     (project.root / "library" / "notes.txt").write_text("")
     result = project.launch(*option(uncommitted="refuse", untracked="refuse"))
-    assert "Careful: the submodule library has untracked files, which are not in its commit." in result.stdout
+    assert "Warning: the submodule library has untracked files, which are not in its commit." in result.stdout
     version = project.records()[0]["version_manager"]
     assert (version["uncommitted"], version["untracked"]) == ("none", ["library/"])
 
@@ -374,7 +376,7 @@ def test_requirements(project: Project) -> None:
     assert f"PyYAML=={yaml.__version__}" in found
 
 
-def test_hydra_run_dir_is_where_it_was(project: Project, tmp_path: Path) -> None:
+def test_hydra_run_dir_does_not_move(project: Project, tmp_path: Path) -> None:
     project.write("../.gitignore", "out\nlocal\n")
     project.commit()
     for directory in ("out/${x}", str(tmp_path / "elsewhere"), "${oc.env:PROBE_BASE}/b", "${oc.env:PROBE_LOCAL}/b"):

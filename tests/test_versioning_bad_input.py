@@ -1,12 +1,11 @@
-"""What cannot work is one clear sentence, exit status 1, nothing launched, and the repository as it was."""
+"""Bad input: one clear sentence, exit status 1, nothing launched, and the repository as it was."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from pwd import getpwnam
 
@@ -16,16 +15,17 @@ from mlxp_core.errors import RunDirectoryError
 from mlxp_core.files import check_writable
 from tests.programs import App, Result
 from tests.projects import COPY, Project, option, virtual_environment
+from tests.support.disks import small_disk
 
 pytestmark = pytest.mark.once
 
 
 def refused(project: Project, result: Result, message: str) -> None:
-    """One sentence, and nothing else happened."""
+    """Check that the launch printed one sentence and did nothing."""
     assert result.status == 1, result.text
     assert message in " ".join(result.stderr.split()), result.stderr
     assert "Traceback" not in result.text
-    assert "please report" not in result.text
+    assert "Internal error of hydra-mlxp" not in result.text
     assert len(result.stderr.splitlines()) <= 4, result.stderr
     assert project.runs() == []
     assert project.copies() == []
@@ -47,7 +47,7 @@ def merged_and_not_committed(project: Project) -> str:
     merging(project)
     project.write("answer.py", "VALUE = 5\n")
     project.git("add", "-A")
-    return "a merge is under way: finish or abort it"
+    return "a merge is in progress: finish or abort it"
 
 
 def rebasing(project: Project) -> str:
@@ -56,7 +56,7 @@ def rebasing(project: Project) -> str:
     assert project.call("git", "-C", str(project.root), "rebase", "other").status == 1
     project.write("answer.py", "VALUE = 5\n")
     project.git("add", "-A")
-    return "a rebase is under way"
+    return "a rebase is in progress"
 
 
 def hook_refuses(project: Project) -> str:
@@ -73,7 +73,7 @@ def no_user_name(project: Project) -> str:
     project.git("config", "--unset", "user.name")
     project.git("config", "user.useConfigOnly", "true")
     project.write("answer.py", "VALUE = 2\n")
-    return "git does not know whose commit this would be: set git config --global user.name"
+    return "git does not know the author of the commit: set git config --global user.name"
 
 
 def parent_is_a_file(project: Project) -> str:
@@ -87,15 +87,15 @@ def parent_holds_code(project: Project) -> str:
     project.write("my project/code.py", "")
     project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: .}}}\n")
     project.commit()
-    return "which holds the files of a repository: set hydra.callbacks.mlxp_versioning.parent_work_dir"
+    return "which contains the files of a repository: set hydra.callbacks.mlxp_versioning.parent_work_dir"
 
 
 def parent_is_the_parent(project: Project) -> str:
-    """The copies would be in the repository's own directory."""
+    """The directory of the safe copies would be the repository itself."""
     project.write("../.gitignore", "*.pyc\n")
     project.write("conf/config.yaml", "x: 1\nhydra: {callbacks: {mlxp_versioning: {parent_work_dir: ../..}}}\n")
     project.commit()
-    return "Safe copies cannot be made in {root}, which holds the files of a repository"
+    return "Safe copies cannot be created in {root}, which contains the files of a repository"
 
 
 def application_is_ignored(project: Project) -> str:
@@ -110,7 +110,7 @@ def dirty_submodule(project: Project) -> str:
     project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.root), "library")
     project.commit()
     (project.root / "library" / "code" / "answer.py").write_text("VALUE = 9\n")
-    return "library in {root} cannot be committed, because it has changes of its own: commit them in the submodule."
+    return "library in {root} cannot be committed, because the submodule has uncommitted changes: commit them there."
 
 
 def embedded_repository(project: Project) -> str:
@@ -121,16 +121,16 @@ def embedded_repository(project: Project) -> str:
 
 
 def hidden_submodule_commit(project: Project) -> str:
-    """A setting hides what the submodule's work tree holds."""
+    """A setting hides changes in the submodule's work tree."""
     dirty_submodule(project)
     project.git("config", "submodule.library.ignore", "all")
-    return "cannot be committed, because it has changes of its own"
+    return "cannot be committed, because the submodule has uncommitted changes"
 
 
-def overlooked_change(project: Project) -> str:
+def hidden_change(project: Project) -> str:
     project.git("update-index", "--skip-worktree", "tutorial/conf/config.yaml")
     project.write("conf/config.yaml", "x: 2\naction: null\n")
-    return "tutorial/conf/config.yaml in {root} cannot be committed, because git was told to overlook it"
+    return "tutorial/conf/config.yaml in {root} cannot be committed, because git ignores changes in it"
 
 
 def one_file_cannot_be_added(project: Project) -> str:
@@ -147,16 +147,14 @@ def one_file_cannot_be_added(project: Project) -> str:
 @pytest.mark.parametrize(
     "prepare",
     [
-        *(hidden_submodule_commit, overlooked_change, one_file_cannot_be_added),
+        *(hidden_submodule_commit, hidden_change, one_file_cannot_be_added),
         *(merging, merged_and_not_committed, rebasing, no_user_name, parent_is_a_file, application_is_ignored),
         *(parent_holds_code, parent_is_the_parent, dirty_submodule, embedded_repository, hook_refuses),
     ],
 )
-def test_the_repository_is_in_no_state_for_it(
-    project: Project, prepare: Callable[[Project], str], option_: str
-) -> None:
+def test_state_of_the_repository(project: Project, prepare: Callable[[Project], str], option_: str) -> None:
     if prepare is hook_refuses and option_ == "keep":
-        pytest.skip("a commit for one launch runs no hook")
+        pytest.skip("a commit for one launch only runs no hook")
     message = prepare(project).format(root=project.root)
     before = project.state()
     refused(project, project.run(*COPY, *option(uncommitted=option_, untracked="add")), message)
@@ -168,14 +166,14 @@ def test_no_repository(app: App) -> None:
     refused(
         project,
         project.run(*COPY),
-        "/app is in no git repository, which mlxp_versioning needs: make one with 'git init'",
+        "/app is not in a git repository, which mlxp_versioning needs: create one with 'git init'",
     )
 
 
 def test_no_commit(project: Project) -> None:
     shutil.rmtree(project.root / ".git")
     project.git("init", "-q")
-    refused(project, project.run(*COPY), f"The repository {project.root} has no commit yet: make the first one")
+    refused(project, project.run(*COPY), f"The repository {project.root} has no commit yet: create the first one")
 
 
 def test_no_git(project: Project) -> None:
@@ -206,18 +204,18 @@ def test_untracked_configuration(project: Project) -> None:
     assert "tutorial/more is not in the commit, so it is not in the safe copy: add it to git, or set" in result.stderr
     project.write("answer.py", "VALUE = 2\n")
     result = project.run("--config-dir", "more", *COPY, *option(untracked="ignore", uncommitted="commit"))
-    assert "run_from=repository. The changes were committed before: [main " in result.stderr
+    assert "run_from=repository. The changes are already committed: [main " in result.stderr
     assert project.runs() == []
 
 
-def test_no_user_name_is_needed_where_nothing_is_committed(project: Project) -> None:
+def test_no_user_name_is_needed_if_nothing_is_committed(project: Project) -> None:
     no_user_name(project)
     project.git("checkout", "-q", "--", ".")
     project.launch(*option(uncommitted="commit", untracked="add"))
 
 
 def test_the_program_would_still_run_from_the_repository(project: Project) -> None:
-    """A link by its absolute path, and a module whose package is the repository itself."""
+    """Started through a link to its absolute path, and as a module of a package that is the repository itself."""
     (project.directory / "link.py").symlink_to(project.directory / "main.py")
     project.write("../__init__.py", "")
     project.commit()
@@ -228,7 +226,7 @@ def test_the_program_would_still_run_from_the_repository(project: Project) -> No
         outside.run(*COPY, program=("-m", "package.tutorial.main"), env={"PYTHONPATH": str(project.directory)}),
     ):
         assert result.status == 1
-        assert "main.py would run from the repository, and not from its safe copy: start it from inside" in result.text
+        assert "main.py would run from the repository, not from its safe copy: start it from inside" in result.text
     assert project.runs() == outside.runs() == []
 
 
@@ -239,14 +237,14 @@ def test_values(project: Project) -> None:
         ("run_from", "ask, copy or repository"),
     ):
         result = project.run(*COPY, *option(**{name: "no"}))
-        refused(project, result, f"hydra.callbacks.mlxp_versioning.{name}=no cannot be: it is {choices}.")
+        refused(project, result, f"hydra.callbacks.mlxp_versioning.{name} must be {choices}, got no.")
 
 
 def test_links(project: Project) -> None:
     project.write("conf/more/y.yaml", "")
     project.commit()
     for link, message in (
-        ("nowhere", "tutorial/nowhere, which does not exist: create it or leave it out."),
+        ("nowhere", "tutorial/nowhere, which does not exist: create it or omit it."),
         ("/etc/hosts", "/etc/hosts, which is not in the repository"),
         ("conf", "tutorial/conf, but git tracks files there"),
     ):
@@ -254,13 +252,13 @@ def test_links(project: Project) -> None:
 
 
 def test_installed_application(project: Project) -> None:
-    """A program that is not in a repository at all, although it is started in one."""
+    """A program that is not in a repository, although it is started in one."""
     project.python = virtual_environment(project.root.parent / "venv", project.python)
     (site_packages,) = (project.root.parent / "venv").glob("lib/python*/site-packages")
     shutil.copy(project.directory / "main.py", site_packages / "installed.py")
     shutil.copytree(project.directory / "conf", site_packages / "conf")
     result = project.run(*COPY, program=("-m", "installed"))
-    refused(project, result, "cannot say which code this application is: ")
+    refused(project, result, "cannot find the source code of this application: ")
     assert "installed.py is installed. Start it from a file in a git repository, or install it with" in result.stderr
 
 
@@ -272,11 +270,11 @@ def test_python_that_reads_no_variables(project: Project) -> None:
     project.commit()
     result = project.run(*COPY, program=("-E", "main.py"))
     assert result.status == 1
-    assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start without them." in result.stderr
+    assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start Python without them." in result.stderr
     assert project.runs() == []
 
 
-def test_another_thing_in_the_place_of_a_link(project: Project) -> None:
+def test_a_directory_in_the_place_of_a_link(project: Project) -> None:
     project.write("../.gitignore", "data\n")
     project.write("data/x", "")
     project.commit()
@@ -284,26 +282,16 @@ def test_another_thing_in_the_place_of_a_link(project: Project) -> None:
     (project.copies()[0] / "tutorial" / "data").mkdir()
     result = project.run(*COPY, *option(links="[data]"))
     assert result.status == 1
-    assert "tutorial/data is there already: remove it, or leave the link out." in result.stderr
-
-
-@contextmanager
-def small_disk(directory: Path, size: str) -> Iterator[None]:
-    """A file system of its own on a directory."""
-    directory.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True)
+    assert "tutorial/data exists already: remove it, or omit the link." in result.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 @pytest.mark.parametrize(
-    ("size", "message"), [("64k", "the disk is full. Make room"), ("4m", "nothing is left of it: the disk is full")]
+    ("size", "message"),
+    [("64k", "the disk is full. Free some space"), ("4m", "nothing is left of it: the disk is full")],
 )
 def test_full_disk(project: Project, tmp_path: Path, size: str, message: str) -> None:
-    """A disk that is full, and one that gets full."""
+    """A disk that is full before the copy is created, and one that becomes full while it is created."""
     for number in range(80):
         project.write(f"data/{number}.txt", f"{number}" * 50_000)
     project.commit()
@@ -317,13 +305,13 @@ def test_full_disk(project: Project, tmp_path: Path, size: str, message: str) ->
     assert project.state() == before
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="root alone can start programs as another user")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start programs as another user")
 def test_unreadable_parent(project: Project, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o300)
     closed.chmod(0o300)
     subprocess.run(["chown", "nobody", str(closed)], check=True)
-    os.setreuid(getpwnam("nobody").pw_uid, 0)  # whose rights are looked up, while root's are used
+    os.setreuid(getpwnam("nobody").pw_uid, 0)  # os.access checks the real user, open() the effective one
     try:
         with pytest.raises(RunDirectoryError, match=r"may not be read and written by this user. Choose another"):
             check_writable(closed / "copies")

@@ -1,4 +1,4 @@
-"""Jobs wait, their author goes on editing: what runs is the code as it was submitted, on the real schedulers."""
+"""Pending jobs run the code as it was when they were submitted, on the real schedulers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def project(scheduler: Cluster, request: pytest.FixtureRequest) -> Project:
     return project
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("installed", ["pip install -e", "PYTHONPATH"])
-def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: str) -> None:
+def test_edited_while_jobs_are_pending(scheduler: Cluster, project: Project, installed: str) -> None:
     environment = {}
     if installed == "PYTHONPATH":
         environment = {"PYTHONPATH": f"{project.root}/src"}
@@ -33,10 +32,9 @@ def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: 
         install_editable(project, outer=outer)
     submitted = project.commit()
     project.write("../src/library/__init__.py", "VALUE = 2\n")  # uncommitted, and kept for this launch
-    with scheduler.held():
-        result = project.launch(
-            "-m", "x=1,2,3", f"hydra/launcher={scheduler.launcher}", *option(uncommitted="keep"), env=environment
-        )
+    with scheduler.held() as held:
+        launcher = (f"hydra/launcher={scheduler.launcher}", held)
+        result = project.launch("-m", "x=1,2,3", *launcher, *option(uncommitted="keep"), env=environment)
         assert "logs/3  job " in result.stdout
         project.write("../src/library/__init__.py", "VALUE = 3\n")
         project.write("main.py", "this is no Python")
@@ -59,8 +57,8 @@ def test_edited_while_it_waits(scheduler: Cluster, project: Project, installed: 
 
 
 @pytest.mark.once
-def test_a_plain_script_again(scheduler: Cluster, project: Project) -> None:
-    """The script by hand, later, runs the same code again."""
+def test_running_the_script_again(scheduler: Cluster, project: Project) -> None:
+    """A script that is started by hand later runs the same code."""
     project.commit()
     environment = {"PYTHONPATH": f"{project.root}/src"}
     project.launch("-m", "x=1", f"hydra/launcher={scheduler.launcher}", env=environment)

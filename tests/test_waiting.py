@@ -1,4 +1,4 @@
-"""Sweepers that need values get those that the runs returned, and what happened to the others."""
+"""Sweepers that need results get the values that the runs returned, and the reasons why others failed."""
 
 from __future__ import annotations
 
@@ -11,63 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters import Cluster, service
-from tests.programs import App, info
-from tests.test_local import RETURNS, VALUES
-
-FATES = """
-import sys, time
-from pathlib import Path
-import hydra
-from hydra.core.hydra_config import HydraConfig
-
-@hydra.main(version_base=None, config_path="conf", config_name="config")
-def main(config):
-    began = Path(HydraConfig.get().runtime.output_dir, "began")
-    again = began.exists()
-    began.touch()
-    what = config.what
-    if what == "value" or (again and what in ("requeued", "resubmitted")):
-        return 7
-    if what == "hog":
-        memory = bytearray(3_000_000_000)
-    if what == "resubmitted":
-        time.sleep(62)  # OAR starts again only what ran for a minute
-        sys.exit(99)
-    time.sleep(300)
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def with_showing_sweeper(app: App, program: str) -> App:
-    """An application and a sweeper that prints what it is given for `whats`."""
-    app.write("hydra_plugins/showing/__init__.py", "")
-    app.write("hydra_plugins/showing/sweeper.py", VALUES)
-    app.write("main.py", program)
-    app.write("conf/config.yaml", "what: value\n")
-    app.environment["PYTHONPATH"] = str(app.directory)
-    return app
-
-
-def returned(stdout: str, whats: list[str]) -> dict[str, str]:
-    """What the sweeper was given for each: the status and the value or error."""
-    lines = [line.split("|") for line in re.findall(r"^RETURN\|(.*)$", stdout, re.MULTILINE)]
-    return {what: f"{line[0]} {line[2]}" for what, line in zip(whats, lines, strict=True)}
-
-
-def start(cluster: Cluster, app: App, whats: list[str], *arguments: str) -> subprocess.Popen[str]:
-    """Start such a sweep, and do not wait for it."""
-    words = [
-        "main.py",
-        "-m",
-        "hydra/sweeper=showing",
-        f"hydra/launcher={cluster.launcher}",
-        f"+whats=[{','.join(whats)}]",
-    ]
-    options = ["hydra.launcher.poll_interval_s=1", "hydra/callbacks=mlxp_logging", *arguments]
-    return app.start(app.python, "-u", *words, *options)
+from tests.clusters import Cluster
+from tests.clusters.own_slurm import OwnSlurm
+from tests.programs import info
+from tests.support.processes import read_until
+from tests.support.sweepers import FATES, RETURNS, returned, start, with_showing_sweeper
 
 
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
@@ -87,50 +35,46 @@ def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert "9/9" in stdout
 
 
-@pytest.mark.alone
 @pytest.mark.once
 def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
-    with scheduler.held():
-        process = start(scheduler, app, ["value", "sleep"])
+    with scheduler.held() as held:
+        process = start(scheduler, app, ["value", "sleep"], held)
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
     stdout, stderr = process.communicate(timeout=400)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
-    assert re.search("CANCELLED|which never started: it was cancelled meanwhile", results["sleep"])
+    assert re.search("CANCELLED|which never started: it was cancelled", results["sleep"])
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_a_directory_that_is_gone(slurm: Cluster) -> None:
+def test_a_removed_run_directory(slurm: Cluster) -> None:
     app = with_showing_sweeper(slurm.app("waiting-gone"), FATES)
-    with slurm.held():
-        process = start(slurm, app, ["value", "sleep"])
+    with slurm.held() as held:
+        process = start(slurm, app, ["value", "sleep"], held)
         slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
         subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
     stdout, stderr = process.communicate(timeout=400)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
-    assert "its directory is gone" in results["sleep"]
+    assert "its directory no longer exists" in results["sleep"]
 
 
-@pytest.mark.alone
 @pytest.mark.once
-def test_the_scheduler_goes_away_and_comes_back(slurm: Cluster) -> None:
-    app = with_showing_sweeper(slurm.app("waiting-down"), FATES)
-    process = start(slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+8']")
-    slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
-    with service("slurmctld"):
-        time.sleep(20)  # squeue gives up after 9 s
+def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
+    app = with_showing_sweeper(own_slurm.app("waiting-down"), FATES)
+    process = start(own_slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+15']")
+    own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
+    with own_slurm.without_controller():
+        read_until(process, "SLURM did not answer")
     stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
-    assert "SLURM does not answer" in stdout
 
 
 @pytest.mark.once
 def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
-    """The jobs stay, and what ends them is said."""
+    """The jobs are unaffected, and the message has the command that cancels them."""
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
     process = start(scheduler, app, ["value", "sleep"])
     scheduler.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 2)
@@ -139,7 +83,7 @@ def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest)
     _, stderr = process.communicate(timeout=400)
     ids = scheduler.job_ids(app)
     command = f"scancel {ids[1].partition('_')[0]}" if scheduler.launcher == "slurm" else f"oardel {ids[1]}"
-    assert f"to end them: {command}" in stderr
+    assert f"to cancel them: {command}" in stderr
     assert "Traceback" not in stderr
     assert scheduler.states(ids[1:]) in (["RUNNING"], ["Running"])
     scheduler.cancel(ids)
@@ -147,7 +91,7 @@ def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest)
 
 @pytest.mark.once
 def test_one_query_for_all(slurm: Cluster, tmp_path: Path) -> None:
-    """Each time that the scheduler is asked, it is asked once, however many runs there are."""
+    """The scheduler gets one query at a time for all runs."""
     app = with_showing_sweeper(slurm.app("waiting-queries"), FATES)
     log = app.directory / "queries"
     for name in ("squeue", "sacct", "scontrol", "sbatch"):
@@ -185,7 +129,7 @@ hydra:
 """
 
 
-# hydra-optuna-sweeper 1.3 does not run on Hydra 1.4, which hands a sweeper its sampler as a configuration
+# hydra-optuna-sweeper 1.3 does not run on Hydra 1.4, which does not instantiate its sampler
 @pytest.mark.once
 def test_optuna(slurm: Cluster) -> None:
     app = slurm.app("optuna")
@@ -207,7 +151,7 @@ def test_optuna(slurm: Cluster) -> None:
 
 @pytest.mark.once
 def test_batches(slurm: Cluster) -> None:
-    """Hydra's own sweeper in batches: each is a launch of its own; a later one may be smaller."""
+    """Each batch of Hydra's own sweeper is a launch of its own; a later one may be smaller."""
     app = slurm.app("batches").write_probe()
     states = slurm.sweep(app, "x=range(5)", "hydra.sweeper.max_batch_size=2", "hydra.launcher.runs_per_job=2")
     assert states == ["COMPLETED"] * 5

@@ -1,4 +1,4 @@
-"""Conditions on configurations are read, never evaluated, and a mistake is pointed at."""
+"""Conditions on configurations are parsed, never evaluated, and errors point at their position."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def test_conditions(condition: str, holds: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "place", "missing"),
+    ("condition", "position", "expected"),
     [
-        ("", 0, "the key"),
+        ("", 0, "a configuration key"),
         ("lr", 2, "one of =="),
         ("lr >", 4, "a value"),
-        ("lr>1 seed<2", 5, "'and' is missing"),
-        ("lr>1 and ", 9, "the key"),
+        ("lr>1 seed<2", 5, "'and'"),
+        ("lr>1 and ", 9, "a configuration key"),
         ("lr >> 3", 4, "a value"),
         ("lr>'1", 3, "a value"),
-        ("lr>1 or seed<2", 5, "'and' is missing"),
+        ("lr>1 or seed<2", 5, "'and'"),
     ],
 )
-def test_mistakes(condition: str, place: int, missing: str) -> None:
+def test_errors_point_at_their_position(condition: str, position: int, expected: str) -> None:
     with pytest.raises(ConditionError) as error:
         parse_condition(condition)
     lines = str(error.value).splitlines()
-    assert missing in lines[0]
-    assert lines[2].index("^") - 2 == place
+    assert f"--where: expected {expected}" in lines[0]
+    assert lines[2].index("^") - 2 == position

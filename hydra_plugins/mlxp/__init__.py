@@ -1,1 +1,1 @@
-"""What Hydra finds of hydra-mlxp: option schemas and launchers. The work is done in mlxp_core, imported when used."""
+"""The plugins of hydra-mlxp that Hydra discovers: option schemas and launchers. They import mlxp_core when used."""

@@ -1,7 +1,7 @@
-"""What users choose by name: hydra/launcher=slurm, oar, local, mlxp and hydra/callbacks=mlxp_logging, mlxp_versioning.
+"""Store the options of our launchers (slurm, oar, local, mlxp) and callbacks (mlxp_logging, mlxp_versioning).
 
-Each launcher has a second name (`slurm_base`, ...), from which a project's own conf/hydra/launcher/slurm.yaml, which
-hides ours, can start.
+Each launcher has a second name (`slurm_base`, ...): a project's own conf/hydra/launcher/slurm.yaml hides ours, and can
+extend it under this name.
 """
 
 from mlxp_core.config.lazy_schema import store_lazily

@@ -1,4 +1,4 @@
-"""Hydra's Launcher contract; the work is in mlxp_core, imported when a launcher is used."""
+"""The launchers. They implement Hydra's interface, and import mlxp_core when they are used."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from hydra_plugins.mlxp import config as _config  # noqa: F401  # Hydra 1.4 loads this module alone, by its entry point
+from hydra_plugins.mlxp import config as _config  # noqa: F401  # Hydra 1.4 imports only this module, by its entry point
 
 
 class MlxpLauncher(Launcher):
-    """What our launchers share; Hydra creates one per sweep and calls `launch` once per batch."""
+    """Base class of our launchers. Hydra creates one per sweep and calls `launch` once per batch."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -26,22 +26,22 @@ class MlxpLauncher(Launcher):
     @property
     @abstractmethod
     def sweep_class(self) -> str:
-        """The dotted name of what makes the sweep, which does the work."""
+        """The dotted name of the class or function that creates the sweep."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Check all that can be checked before Hydra writes anything.
+        """Create the sweep, which checks what can be checked before Hydra writes anything.
 
         Raises:
-            CompactHydraException: an error that Hydra shows without a traceback.
+            CompactHydraException: The sweep cannot be launched; Hydra shows this error without a traceback.
         """
         with _shown_by_hydra():
-            # By name: Hydra imports this module in every program, and few of them launch a sweep with it.
+            # Imported here, because Hydra imports this module in every program, and few launch a sweep with it
             self.sweep = get_method(self.sweep_class)(
                 self.options, config=config, hydra_context=hydra_context, task_function=task_function
             )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Launch one batch of jobs; what comes back is what is known of their results, and nothing invented."""
+        """Launch one batch of jobs; return the results that are known, which may be none."""
         with _shown_by_hydra():
             results: Sequence[JobReturn] = self.sweep.launch(job_overrides, initial_job_idx)
             return results

@@ -1,9 +1,9 @@
-"""A warning of Hydra 1.4 that is no news: our own callbacks are targets that a user's Python environment vouches for.
+"""Silence a warning of Hydra 1.4 about our callbacks.
 
-Hydra 1.4 warns of every callback in a configuration whose target the application does not list in
-`execution_whitelist`, and an application that never imports us has no reason to list ours. Warnings of other targets
-stay. A search path plugin is what Hydra calls in every program after it has imported the plugins and before it makes
-the callbacks.
+Hydra 1.4 warns about every callback whose target the application does not list in `execution_whitelist`. An
+application that never imports us has no reason to list ours, which the user installed. Warnings about other targets
+stay. This is a search path plugin because Hydra calls those after it has imported the plugins and before it creates the
+callbacks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 
 class CallbackWarnings(SearchPathPlugin):
-    """Adds nothing to the search path."""
+    """Filter the warnings; add nothing to the search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         warnings.filterwarnings(

@@ -1,17 +1,18 @@
-"""Ending runs, whoever runs them: in one request for each scheduler, and by a signal on this machine."""
+"""Cancel runs: one request per scheduler, SIGTERM for processes on this machine."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError, SchedulerUnavailableError
-from mlxp_core.runs.info import RunStatus
-from mlxp_core.runs.reader import RunReader, RunRecord, seconds
+from mlxp_core.runs.info import RunStatus, seconds
+from mlxp_core.runs.reader import RunReader, RunRecord
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.local_processes import end_processes, is_alive, running_scripts
@@ -19,60 +20,61 @@ from mlxp_core.status.resolver import StatusResolver
 from mlxp_core.status.rules import ResolvedStatus
 from mlxp_core.status.scheduler_queries import scheduler_to_ask
 
-# How long the end of what was cancelled is waited for, and how often it is looked for
-_PATIENCE_S = 15
-_LOOK_S = 0.5
+# How long to wait for cancelled runs to end, and how often to check
+_END_TIMEOUT_S = 15
+_CHECK_INTERVAL_S = 0.5
 
 
 class CheckedRun(NamedTuple):
-    """A run, and what is true of it."""
+    """A run and its present status."""
 
     run: RunRecord
     resolved: ResolvedStatus
 
 
 class Cancellation:
-    """The runs that somebody wants to be over.
+    """Runs that the user wants to cancel.
 
     Args:
-        runs: all of them this user's.
+        runs: Runs of this user.
 
     Attributes:
-        open: those that can be ended.
-        over: those that are over.
-        impossible: those that are not, and cannot be ended from here, each with the reason.
-        beside: runs that share a job with one of `open`, and end with it.
-        notes: what the user should know of the schedulers' answers.
+        active: Runs that can be cancelled.
+        finished: Runs that had already finished.
+        blocked: Active runs that cannot be cancelled from here, each with the reason.
+        sharing: Other active runs that share a job with one of `active`, and are cancelled with it.
+        notes: Messages for the user about the schedulers' answers.
     """
 
     def __init__(self, runs: Sequence[RunRecord]) -> None:
         self._states = StatusResolver()
         self._schedulers: dict[str, Scheduler] = {}
-        # By the job as it was submitted, because it may have another id now
-        self._asked: dict[str, set[str]] = {}
-        self.open: list[CheckedRun] = []
-        self.over: list[CheckedRun] = []
-        self.impossible: list[tuple[RunRecord, str]] = []
+        # Job ids that each scheduler was asked to cancel
+        self._requested: dict[str, set[str]] = {}
+        self.active: list[CheckedRun] = []
+        self.finished: list[CheckedRun] = []
+        self.blocked: list[tuple[RunRecord, str]] = []
+        scripts = running_scripts()
         for run, resolved in self._check(runs):
-            if reason := _why_not(run, resolved):
-                self.impossible.append((run, reason))
+            if reason := _why_not(run, resolved, scripts):
+                self.blocked.append((run, reason))
             else:
-                (self.over if resolved.is_over else self.open).append(CheckedRun(run, resolved))
+                (self.finished if resolved.is_finished else self.active).append(CheckedRun(run, resolved))
         self.notes = list(self._states.notes)
-        beside = self._check(sharing_jobs([run for run, _ in self.open]))
-        self.beside = [checked for checked in beside if not checked.resolved.is_over]
+        sharing = self._check(sharing_jobs([run for run, _ in self.active]))
+        self.sharing = [checked for checked in sharing if not checked.resolved.is_finished]
 
     def _check(self, runs: Sequence[RunRecord]) -> list[CheckedRun]:
         return [CheckedRun(*pair) for pair in zip(runs, self._states.resolve(runs), strict=True)]
 
     def cancel(self) -> list[str]:
-        """End them; what went wrong, in a sentence each."""
+        """Cancel the active runs; return a message for each problem."""
         problems = []
-        of_schedulers: dict[str, list[RunRecord]] = {}
+        by_scheduler: dict[str, list[RunRecord]] = {}
         scripts = running_scripts()
-        for run, _ in self.open:
+        for run, _ in self.active:
             if run.job_id is not None and run.scheduler is not None:
-                of_schedulers.setdefault(run.scheduler, []).append(run)
+                by_scheduler.setdefault(run.scheduler, []).append(run)
                 continue
             process_id = run.info.get("process_id")
             start = seconds(run.info.get("start_time"))
@@ -81,8 +83,8 @@ class Cancellation:
             try:
                 end_processes(shell, process_id if alive else None)
             except PermissionError:
-                problems.append(f"{run.path} runs as another user here, and cannot be ended by this one.")
-        for name, runs in of_schedulers.items():
+                problems.append(f"{run.path} cannot be cancelled: its process belongs to another user.")
+        for name, runs in by_scheduler.items():
             try:
                 self._cancel_jobs(name, runs)
             except MlxpError as error:
@@ -90,55 +92,65 @@ class Cancellation:
         return problems
 
     def _cancel_jobs(self, name: str, runs: Sequence[RunRecord]) -> None:
-        """Ask a scheduler for the end of the jobs of runs that it was not asked for yet."""
+        """Ask a scheduler to cancel the jobs of runs, except those that it was asked to cancel before."""
         scheduler = self._scheduler(name, runs[0])
         first = list(dict.fromkeys(run.first_job_id or "" for run in runs))
-        # A job that its scheduler started again may be another one now, of which the record does not know yet
+        # A job that its scheduler restarted may have a new id, which is not in the run's record yet
         states: dict[str, JobState] = {}
         if scheduler.implements("states_command", "states"):
             with suppress(SchedulerUnavailableError):
                 states = scheduler.states(first)
         present = {run.first_job_id: run.job_id or "" for run in runs}
         present |= {job_id: state.job_id for job_id, state in states.items() if job_id in present}
-        asked = self._asked.setdefault(name, set())
-        new = [job_id for job_id in dict.fromkeys(present.values()) if job_id not in asked]
+        requested = self._requested.setdefault(name, set())
+        new = [job_id for job_id in dict.fromkeys(present.values()) if job_id not in requested]
         if new:
             scheduler.cancel(new)
-            asked.update(new)
+            requested.update(new)
 
     def _scheduler(self, name: str, run: RunRecord) -> Scheduler:
         if name not in self._schedulers:
             self._schedulers[name] = scheduler_to_ask(name, run.launch)
         return self._schedulers[name]
 
-    def outcome(self, *, patience_s: float = _PATIENCE_S) -> list[CheckedRun]:
-        """What is true of them now; waits so many seconds for what is about to end."""
-        paths = [run.directory.path for run, _ in (*self.open, *self.beside)]
-        reader, end = RunReader(paths[0].parent), time.monotonic() + patience_s
+    def outcome(self, *, timeout_s: float = _END_TIMEOUT_S) -> list[CheckedRun]:
+        """Return the present statuses, after waiting at most `timeout_s` seconds for the runs to end."""
+        paths = [run.directory.path for run, _ in (*self.active, *self.sharing)]
+        reader, end = RunReader(paths[0].parent), time.monotonic() + timeout_s
         while True:
             checked = self._check(reader.read_some(paths))
-            going_on = [run for run, resolved in checked if not resolved.is_over]
-            if not going_on or time.monotonic() > end:
+            active = [run for run, resolved in checked if not resolved.is_finished]
+            if not active or time.monotonic() > end:
                 self.notes += [note for note in self._states.notes if note not in self.notes]
                 return checked
-            for name in self._asked:
-                again = [run for run in going_on if run.scheduler == name]
-                with suppress(MlxpError):  # the next look will tell
+            for name in self._requested:
+                again = [run for run in active if run.scheduler == name]
+                with suppress(MlxpError):  # the next check shows whether it worked
                     if again:
                         self._cancel_jobs(name, again)
-            time.sleep(_LOOK_S)
+            time.sleep(_CHECK_INTERVAL_S)
 
 
-def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
-    """Why a run that may not be over cannot be ended from here; empty when it can, or is over."""
+def _why_not(run: RunRecord, resolved: ResolvedStatus, scripts: Mapping[str, int]) -> str:
+    """Return why a run cannot be cancelled from here; empty if it can, or has finished.
+
+    Args:
+        run: The run.
+        resolved: Its present status.
+        scripts: The job scripts that run on this machine.
+    """
     host = run.info.get("hostname")
     unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
     if run.job_id is None and unfinished and host not in (None, socket.gethostname()):
-        return f"it is a run of {host}: cancel it there"
-    if resolved.is_over:
+        return f"it runs on {host}, so cancel it there"
+    if resolved.is_finished:
         return ""
+    # In a copied directory the record names the job or process of the original. (A moved one has no original.)
+    original = Path(run.recorded_as)
+    if original.exists() and not original.samefile(run.path):
+        return f"it is a copy of {original}, so cancel that run"
     if resolved.status == "NOT_SUBMITTED":
-        return f"{resolved.reason}: end that first"
-    if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in running_scripts():
-        return f"it waits in the program that launched it, process {run.info.get('process_id')}: end that one"
+        return f"{resolved.reason}; stop the launch first"
+    if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in scripts:
+        return f"it waits in the program that launched it, so stop process {run.info.get('process_id')}"
     return ""

@@ -1,4 +1,7 @@
-"""What can be deleted of safe copies and runs, and deleting it: what is half deleted never looks like a whole one."""
+"""Find unused safe copies, and delete copies and runs.
+
+A directory is renamed before it is deleted, so that a partly deleted one never looks complete.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ class Copy:
     """A safe copy.
 
     Attributes:
-        path: its root.
-        runs: those that ran from it.
-        reason: why it is kept; empty when it can be deleted.
+        path: Its root.
+        runs: Runs that use it.
+        reason: Why it is kept; empty if it can be deleted.
     """
 
     path: Path
@@ -36,25 +39,25 @@ class Copy:
     reason: str
 
 
-class Roots:
-    """The directories of runs, each read once."""
+class RunRoots:
+    """Directories of runs, each read only once."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self._read: dict[Path, list[RunRecord] | None] = {}
 
-    def of(self, copy: Path) -> list[Path]:
-        """Those whose runs may need a copy."""
+    def using(self, copy: Path) -> list[Path]:
+        """Return the directories whose runs may use a copy."""
         common = common_directory(copy)
-        noted = registered_roots(common) or [] if common is not None else []
-        return list(dict.fromkeys([self.directory, *noted]))
+        registered = registered_roots(common) or [] if common is not None else []
+        return list(dict.fromkeys([self.directory, *registered]))
 
     def runs(self, root: Path) -> list[RunRecord] | None:
-        """The runs in one; None when it cannot be read."""
+        """Return the runs in a directory; None if it cannot be read."""
         if root not in self._read:
             try:
                 self._read[root] = RunReader(root).read()
-            except NoRunsError:  # or no directory
+            except NoRunsError:  # also if the directory does not exist
                 self._read[root] = []
             except RunDirectoryError:
                 self._read[root] = None
@@ -62,86 +65,95 @@ class Roots:
 
 
 def find_copies(directory: Path) -> list[Copy]:
-    """The safe copies of the runs in a directory, and those beside them and in ./.workdir, needed or not."""
-    roots = Roots(directory)
-    named = [Path(copy) for run in roots.runs(roots.directory) or () if (copy := _copy_of(run))]
-    places = dict.fromkeys(path.parent for path in named)
+    """Return the safe copies of the runs in a directory, those next to them, and those in ./.workdir."""
+    roots = RunRoots(directory)
+    recorded = [Path(copy) for run in roots.runs(roots.directory) or () if (copy := _copy_of(run))]
+    parents = dict.fromkeys(path.parent for path in recorded)
     for base in (Path.cwd(), roots.directory.parent):
-        places |= dict.fromkeys((base / ".workdir").glob("*"))
+        parents |= dict.fromkeys((base / ".workdir").glob("*"))
     found = []
-    for place in places:
-        remove_remains(place)
-        for path in sorted(place.glob("[!.]*")):
+    for parent in parents:
+        remove_remains(parent)
+        for path in sorted(parent.glob("[!.]*")):
             if (path / ".git" / DESCRIPTION).is_file():
-                found.append(_judged(path, roots))
+                found.append(_examined(path, roots))
     return found
 
 
-def _judged(path: Path, roots: Roots, *, locked: bool = False) -> Copy:
-    places = roots.of(path)
-    known = [run for place in places for run in roots.runs(place) or ()]
+def _examined(path: Path, roots: RunRoots, *, locked: bool = False) -> Copy:
+    directories = roots.using(path)
+    known = [run for directory in directories for run in roots.runs(directory) or ()]
     runs = [run for run in known if _copy_of(run) == str(path)]
-    return Copy(path, runs, next(_reasons(path, runs, known, places, roots, locked), ""))
+    return Copy(path, runs, next(_reasons(path, runs, known, directories, roots, locked), ""))
 
 
 def _reasons(
     path: Path,
     runs: Sequence[RunRecord],
     known: Sequence[RunRecord],
-    places: Sequence[Path],
-    roots: Roots,
+    directories: Sequence[Path],
+    roots: RunRoots,
     locked: bool,
 ) -> Iterator[str]:
-    """Why a copy is needed."""
+    """Yield the reasons to keep a copy.
+
+    Args:
+        path: Root of the copy.
+        runs: Runs that use it.
+        known: All runs that may use it.
+        directories: Directories of these runs.
+        roots: Cache of the directories.
+        locked: Whether the caller holds the lock of the copy.
+    """
     unfinished = [run for run in runs if not completed(run.info)]
     if unfinished:
         more = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
         yield f"{unfinished[0].path}{more} did not complete"
-    # One without a record, and without a launch that can be resumed, never was launched
+    # A run without a record and without a launch to resume was never launched
     damaged = [run.problem for run in known if run.problem and (run.launch or "has no record" not in run.problem)]
     if damaged:
-        yield f"{damaged[0]}, so that nobody can say whether it needs it"
-    for place in places:
-        if roots.runs(place) is None:
-            yield f"the runs in {place} cannot be read"
+        yield f"{damaged[0]}, so that run may need it"
+    for directory in directories:
+        if roots.runs(directory) is None:
+            yield f"the runs in {directory} cannot be read, and may need it"
     common = common_directory(path)
     if common is None or (not runs and registered_roots(common) is None):
-        yield "nobody noted whose it is"
+        yield "its owner is not recorded"
     with nullcontext(True) if locked else lock_unused_copy(path) as is_free:
         if not is_free:
-            yield "a program that goes on was started there"
+            yield "a program that was started there is still running"
     if path.stat().st_uid != os.getuid():
-        yield "it is another user's"
+        yield "it belongs to another user"
     try:
         if own := own_files(path):
-            yield f"it holds what no commit has: {', '.join(own[:3])}{', ...' * (len(own) > 3)}"
+            yield f"it contains files that are in no commit: {', '.join(own[:3])}{', ...' * (len(own) > 3)}"
     except MlxpError as error:
         yield str(error)
 
 
 def delete_copy(copy: Copy, directory: Path) -> bool:
-    """Delete a safe copy, and what keeps its commit in the repository if no run names that any more.
+    """Delete a safe copy, and the reference that keeps its commit in the repository if no run names that commit.
 
     Returns:
-        whether it was there, and nobody used it meanwhile.
+        Whether it was deleted; not if it is used by now, or was deleted before.
 
     Raises:
-        RunDirectoryError: it cannot be deleted whole; what is left has another name.
-        GitError: git does not forget the commit.
+        RunDirectoryError: It cannot be deleted completely; the rest has another name.
+        GitError: git cannot delete the reference.
     """
-    path, roots = copy.path, Roots(directory)
-    common, places = common_directory(path), roots.of(path)
+    path, roots = copy.path, RunRoots(directory)
+    common, directories = common_directory(path), roots.using(path)
     with lock_unused_copy(path) as is_free:
-        if not is_free or _judged(path, roots, locked=True).reason:
+        if not is_free or _examined(path, roots, locked=True).reason:
             return False
         commit = (path / ".git" / "HEAD").read_text().strip()
         delete(path)
-    # Where a directory of runs is gone, it may have been moved, and its records still name the commit
-    all_known = all(place.is_dir() and roots.runs(place) is not None for place in places)
-    of_runs = [run for place in places for run in roots.runs(place) or ()]
-    named = any((run.info.get("version_manager") or {}).get("commit_hash") == commit for run in of_runs)
+    # A directory of runs that is missing may have been moved, and its records still name the commit
+    all_known = all(one.is_dir() and roots.runs(one) is not None for one in directories)
+    known = [run for one in directories for run in roots.runs(one) or ()]
+    named = any((run.info.get("version_manager") or {}).get("commit_hash") == commit for run in known)
     if common is not None and all_known and not named and not path.with_name(commit).exists():
-        with suppress(GitError):  # it never was kept
+        with suppress(GitError):  # it had no such reference
             run_git(common, "update-ref", "-d", f"refs/mlxp/{commit}")
     return True
 
@@ -150,8 +162,10 @@ def delete(path: Path) -> None:
     """Delete a directory.
 
     Raises:
-        RunDirectoryError: it cannot be, or not whole; what is left has another name.
+        RunDirectoryError: It cannot be deleted completely (the rest has another name), or is a symbolic link.
     """
+    if path.is_symlink():
+        raise RunDirectoryError(f"{path} is a symbolic link to {path.resolve()} and was kept. Delete both yourself.")
     remains = path.with_name(f"{_DELETED}{path.name}-{secrets.token_hex(4)}")
     try:
         path.rename(remains)
@@ -161,18 +175,18 @@ def delete(path: Path) -> None:
         shutil.rmtree(remains)
     except OSError as error:
         raise RunDirectoryError(
-            f"{path} is deleted, but {error.filename} is left of it: {error.strerror}. Remove {remains} yourself."
+            f"{path} was deleted only in part ({error.filename}: {error.strerror}). Delete {remains} yourself."
         ) from error
 
 
-def remove_remains(place: Path) -> None:
-    """Go on with what was deleted half."""
-    for path in place.glob(f"{_DELETED}*"):
+def remove_remains(parent: Path) -> None:
+    """Delete what interrupted deletions left in a directory."""
+    for path in parent.glob(f"{_DELETED}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def size(path: Path) -> int:
-    """The room that a directory takes on its disk, in bytes."""
+def disk_usage(path: Path) -> int:
+    """Return the disk space that a directory takes, in bytes."""
     total = 0
     for directory, _, files in os.walk(path):
         for name in files:

@@ -1,4 +1,4 @@
-"""How a run was started: its application's command, and all that it was given."""
+"""The command that started a run, from its launch's plan or its own records."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mlxp_core.runs.reader import RunRecord
 
 @dataclass(frozen=True)
 class OriginalCommand:
-    """How a run was started.
+    """The command that started a run.
 
     Attributes:
-        argv: the command, up to its overrides.
-        python_path: PYTHONPATH then, if there was one.
-        cwd: where.
-        overrides: all that it was given, its own ones last.
-        hydra: its composed `hydra` node; empty when it never started.
-        started_in: where the user started the program, if its plan says that.
+        argv: Command line without overrides.
+        python_path: PYTHONPATH at that time; None if it was not set.
+        cwd: Working directory.
+        overrides: All overrides, those of the sweep last.
+        hydra: Composed `hydra` node; empty if the run never started.
+        started_in: Directory in which the user started the launch, if its plan says that.
     """
 
     argv: Sequence[str]
@@ -36,16 +36,16 @@ class OriginalCommand:
     started_in: Path | None
 
     def callbacks(self, kind: str) -> dict[str, Mapping[str, Any]]:
-        """Its callbacks of one of our classes, by their names."""
+        """Return the configured callbacks of one of our classes, by name."""
         nodes, target = self.hydra.get("callbacks") or {}, f"mlxp_core.callbacks.{kind}"
         return {name: node for name, node in nodes.items() if (node or {}).get("_target_") == target}
 
 
-def read_start(run: RunRecord) -> OriginalCommand:
-    """How a run was started, by its launch's plan, or by its own records.
+def read_original_command(run: RunRecord) -> OriginalCommand:
+    """Return the command that started a run.
 
     Raises:
-        AppCommandError: no command line did that, or nobody knows it.
+        AppCommandError: The run was not started by a command line, or the command is not recorded.
     """
     try:
         hydra = load_yaml((run.directory.metadata / "hydra.yaml").read_bytes())["hydra"]
@@ -53,8 +53,8 @@ def read_start(run: RunRecord) -> OriginalCommand:
         hydra = {}
     info = run.info
     plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
-    given = hydra.get("overrides", {})
-    overrides = [*given.get("hydra", []), *given.get("task", [])]
+    recorded = hydra.get("overrides", {})
+    overrides = [*recorded.get("hydra", []), *recorded.get("task", [])]
     command = list(info.get("command") or [])
     environment, cwd, started_in = info.get("environment") or {}, info.get("work_dir"), None
     if plan is not None and run.launch is not None:
@@ -65,13 +65,13 @@ def read_start(run: RunRecord) -> OriginalCommand:
         command = [str(info["executable"]), str(info["current_file_path"])]
         if (name := hydra.get("job", {}).get("config_name")) is not None:
             command += ["--config-name", str(name)]
-    if not command or "mlxp_core.sweeps.function_job" in command:
+    if not command or "mlxp_core.jobs.function_job" in command:
         raise AppCommandError(
-            f"No command line starts the application of {run.path} (it was a notebook's function, or its record does "
-            "not say): start it as you did then."
+            f"There is no command line for the application of {run.path}: it was a function in a notebook, or its "
+            "record does not name one. Start it the way you did before."
         )
     if not overrides and not hydra:
         raise AppCommandError(
-            f"Nobody knows the overrides of {run.path}: it has no {run.directory.metadata}/hydra.yaml."
+            f"The overrides of {run.path} are not recorded: it has no {run.directory.metadata}/hydra.yaml."
         )
     return OriginalCommand(command, environment.get("PYTHONPATH"), Path(cwd or "."), overrides, hydra, started_in)

@@ -1,4 +1,4 @@
-"""Submitting runs again: the script that they have, in their own directory, as a new launch of their sweep."""
+"""Submit runs again: their scripts, in their own directories, as a new launch of their sweep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlxp_core.actions.selection import sharing_jobs
 from mlxp_core.errors import MlxpError
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import Launch, make_directory
-from mlxp_core.launch.plan import Plan, PlannedRun, labels
+from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
 from mlxp_core.launch.resume import scheduler_of
 from mlxp_core.launch.submission_requests import check_array_options
 from mlxp_core.locks import locked
@@ -25,12 +25,12 @@ from mlxp_core.status.rules import ResolvedStatus
 
 @dataclass
 class Choice:
-    """What can be done with runs that somebody wants to run again.
+    """The runs to resubmit, out of those that the user named.
 
     Attributes:
-        runs: those that can be, and what is true of each.
-        refused: those that cannot, each with the reason.
-        notes: what the user should know of the schedulers' answers.
+        runs: Runs that can be resubmitted, each with its present status.
+        refused: Runs that cannot, each with the reason.
+        notes: Messages for the user about the schedulers' answers.
     """
 
     runs: list[tuple[RunRecord, ResolvedStatus]] = field(default_factory=list)
@@ -38,14 +38,14 @@ class Choice:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def doubtful(self) -> list[tuple[RunRecord, ResolvedStatus]]:
-        """Those that may have a result: it would be written over."""
+    def with_results(self) -> list[tuple[RunRecord, ResolvedStatus]]:
+        """The runs that may have results, which would be overwritten."""
         return [(run, resolved) for run, resolved in self.runs if resolved.status in ("COMPLETE", "UNKNOWN")]
 
 
 @contextmanager
 def lock_runs(runs: Sequence[RunRecord]) -> Iterator[list[RunRecord]]:
-    """Keep other processes from submitting runs of these sweeps; yields the runs as they are then."""
+    """Lock the sweeps of runs, so that no other process submits them; yield the runs, read again under the lock."""
     sweeps = sorted({run.launch.directory.parent for run in runs if run.launch is not None})
     with ExitStack() as stack:
         for sweep in sweeps:
@@ -55,17 +55,17 @@ def lock_runs(runs: Sequence[RunRecord]) -> Iterator[list[RunRecord]]:
 
 
 def choose(runs: Sequence[RunRecord]) -> Choice:
-    """Find out which runs can run again now: none that waits, runs, or may do so."""
+    """Return which runs can be resubmitted: none that is pending or running, or may be."""
     states, choice = StatusResolver(), Choice()
-    beside = sharing_jobs(runs)
-    checked = states.resolve([*runs, *beside])
-    busy = {run.job_id for run, resolved in zip([*runs, *beside], checked, strict=True) if not resolved.is_over}
+    sharing = sharing_jobs(runs)
+    checked = states.resolve([*runs, *sharing])
+    busy = {run.job_id for run, resolved in zip([*runs, *sharing], checked, strict=True) if not resolved.is_finished}
     for run, resolved in zip(runs, checked, strict=False):
-        silent = run.scheduler in states.silent and run.first_job_id is not None
+        silent = run.scheduler in states.unresponsive and run.first_job_id is not None
         shares = run.launch is not None and run.launch.shares_jobs and run.job_id in busy
-        reason = f"{run.scheduler_title} does not tell whether it is over" if silent else _why_not(run, resolved)
+        reason = f"{run.scheduler_title} did not report whether it has finished" if silent else _why_not(run, resolved)
         if not reason and shares:
-            reason = f"its job {run.job_id} goes on with other runs"
+            reason = f"other runs of its job {run.job_id} are still active"
         if reason:
             choice.refused.append((run, reason))
         else:
@@ -75,31 +75,36 @@ def choose(runs: Sequence[RunRecord]) -> Choice:
 
 
 def _why_not(run: RunRecord, resolved: ResolvedStatus) -> str:
-    """Why a run cannot run again in its directory; empty when it can."""
+    """Return why a run cannot run again in its directory; empty if it can."""
     status = f"{resolved.status} ({resolved.reason})" if resolved.reason else resolved.status
     dry_run = run.is_unsubmitted and run.launch is not None and run.launch.dry_run
-    if run.problem or not resolved.is_over or (run.is_unsubmitted and not dry_run):
+    if run.problem or not resolved.is_finished or (run.is_unsubmitted and not dry_run):
         return f"it is {status}"
     script = run.directory.script
     if not script.exists():
         return f"it has no script; 'mlxp rerun {run.name}' starts it again as a new run"
     if not (Path(run.recorded_as).exists() and script.samefile(Path(run.recorded_as) / script.name)):
-        return f"its script runs in {run.recorded_as}, where it was launched"
+        return f"its script belongs to {run.recorded_as}, where it was launched"
     if run.scheduler == LOCAL and resolved.status == "UNKNOWN":
         return f"it is {status}"
     if run.scheduler != LOCAL and run.launch is None:
-        return f"there is no plan of its launch any more; its script stands alone: {script}"
+        return (
+            f"the plan of its launch (plan.json) no longer exists; you can still submit its script yourself: {script}"
+        )
     return ""
 
 
 def submit_again(runs: Sequence[RunRecord]) -> int:
-    """Submit runs of batch schedulers, whose sweeps are `held`, in as few requests as their options allow.
+    """Submit runs of batch schedulers, in as few requests as their options allow.
+
+    Args:
+        runs: Runs locked by `lock_runs`.
 
     Returns:
-        how many were submitted.
+        The number of submitted runs.
 
     Raises:
-        MlxpError: not all were; the message says how to go on.
+        MlxpError: Not all runs were submitted; the message says how to continue.
     """
     number = 0
     with raise_on_signals():
@@ -107,7 +112,7 @@ def submit_again(runs: Sequence[RunRecord]) -> int:
             try:
                 number += _launch(sweep_dir, plan)
             except MlxpError as error:
-                done = f"\n{number} of {console.count(runs, 'run')} were submitted before." if number else ""
+                done = f"\n{number} of {console.count(runs, 'run')} had been submitted before that." if number else ""
                 raise type(error)(f"{error}{done}") from error
     return number
 
@@ -118,16 +123,16 @@ def _launch(sweep_dir: Path, plan: Plan) -> int:
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
         launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
-        launch.start(f"Submitting {labels(plan.runs)} to {scheduler.title}:")
+        launch.start(f"Submitting {run_ranges(plan.runs)} to {scheduler.title}:")
     return len(plan.runs)
 
 
 def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
-    """A plan for the runs of each sweep that were launched alike; one whose script asks for something else is alone."""
+    """Return a plan for each group of runs of the same sweep and options; runs with edited directives are separate."""
     of_launches: dict[Path, Plan] = {}
     schedulers: dict[Path, Scheduler] = {}
     shared: list[tuple[Path, Plan, list[PlannedRun]]] = []
-    alone: list[tuple[Path, Plan, list[PlannedRun]]] = []
+    edited: list[tuple[Path, Plan, list[PlannedRun]]] = []
     for recorded in runs:
         assert recorded.launch is not None
         directory = recorded.launch.directory
@@ -137,9 +142,9 @@ def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
         plan = of_launches[directory]
         place = recorded.launch.runs[recorded.recorded_as]["place"]
         run, options = plan.runs[place], plan.options | {"dry_run": False}
-        common = replace(plan, runs=(), array_size=1, again=True, options=options)
+        common = replace(plan, runs=(), array_size=1, is_resubmission=True, options=options)
         if _is_edited(run, schedulers[directory]):
-            alone.append((directory.parent, common, [run]))
+            edited.append((directory.parent, common, [run]))
             continue
         for sweep_dir, other, group in shared:
             if sweep_dir == directory.parent and other == common:
@@ -147,11 +152,11 @@ def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
                 break
         else:
             shared.append((directory.parent, common, [run]))
-    return [(sweep_dir, replace(common, runs=group)) for sweep_dir, common, group in (*shared, *alone)]
+    return [(sweep_dir, replace(common, runs=group)) for sweep_dir, common, group in (*shared, *edited)]
 
 
 def _is_edited(run: PlannedRun, scheduler: Scheduler) -> bool:
-    """Whether a run's script asks the scheduler for something else than its launch did: an array would not ask so."""
+    """Return whether the user changed the directives of a run's script: an array would submit the original ones."""
     ours = scheduler.script(run.job)
     text = run.directory.script.read_text(encoding="utf-8", errors="replace")
     return _head(ours, scheduler) != _head(text, scheduler)

@@ -8,20 +8,53 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlxp_core.errors import SelectionError
+from mlxp_core.errors import NoRunsError, SelectionError
+from mlxp_core.paths import path_ranges
+from mlxp_core.runs.discovery import find_runs
 from mlxp_core.runs.reader import RunReader, RunRecord
+
+# Ranges of run numbers that a message lists, at most
+_MAX_RANGES = 12
+
+
+def check_directory(directory: Path) -> None:
+    """Check that the directory of runs exists, and say where runs are instead.
+
+    Raises:
+        NoRunsError: There is no such directory.
+    """
+    if directory.is_dir():
+        return
+    if directory.is_absolute():
+        raise NoRunsError(f"There is no directory {directory}.")
+    message = f"No ./{directory} here. Run mlxp where you launched the runs, or give their directory."
+    hydras = [path for path in (Path.cwd() / "multirun", Path.cwd() / "outputs") if path.is_dir()]
+    others = [path.name for path in hydras if find_runs(path).runs]
+    if others:
+        message += f" There are runs in ./{' and ./'.join(others)}: try 'mlxp ls {others[0]}'."
+    raise NoRunsError(message)
+
+
+def select_all(directory: Path) -> list[RunRecord]:
+    """Return all runs in a directory, in the order of their numbers.
+
+    Raises:
+        NoRunsError: There are none.
+    """
+    check_directory(directory)
+    return RunReader(directory).read()
 
 
 def select_runs(words: Sequence[str], directory: Path) -> list[RunRecord]:
-    """The runs that words name, each once, in the order in which they are named.
+    """Return the runs that the user named, each once, in the order in which they are named.
 
     Args:
-        words: each a number, a range (`3-7`), a list of these (`1,4,9-12`), or the path of a run.
-        directory: where the numbers are.
+        words: Numbers, ranges (`3-7`), lists of these (`1,4,9-12`), and paths of runs.
+        directory: Directory of the numbered runs.
 
     Raises:
-        SelectionError: a word names no run, or a number means several.
-        NoRunsError: there are no runs in the directory.
+        SelectionError: A word names no run, or a number several.
+        NoRunsError: There are no runs in the directory.
     """
     found: dict[Path, RunRecord] = {}
     for word in words:
@@ -37,22 +70,22 @@ def select_runs(words: Sequence[str], directory: Path) -> list[RunRecord]:
 
 
 def select_one(word: str, directory: Path) -> RunRecord:
-    """The one run that a word names.
+    """Return the run that the user named.
 
     Raises:
-        SelectionError: it names none, or several.
+        SelectionError: The word names no run, or several.
     """
     runs = select_runs([word], directory)
     if len(runs) > 1:
-        raise SelectionError(f"{word} names {len(runs)} runs: name one.")
+        raise SelectionError(f"{word} names {len(runs)} runs, but this command takes only one.")
     return runs[0]
 
 
 def check_own(runs: Sequence[RunRecord]) -> None:
-    """Refuse runs of another user.
+    """Check that all runs belong to this user.
 
     Raises:
-        SelectionError: there is one.
+        SelectionError: One belongs to another user.
     """
     for run in runs:
         owner = Path(run.path).stat().st_uid
@@ -61,11 +94,11 @@ def check_own(runs: Sequence[RunRecord]) -> None:
                 name = pwd.getpwuid(owner).pw_name
             except KeyError:
                 name = f"user {owner}"
-            raise SelectionError(f"{run.path} is a run of {name}: it is not yours to change. Nothing was done.")
+            raise SelectionError(f"{run.path} belongs to {name}; only the owner can do this. Nothing was done.")
 
 
 def sharing_jobs(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The other runs that share a job with some of these."""
+    """Return the other runs that share a job with one of these."""
     some = [run for run in runs if run.launch is not None and run.launch.shares_jobs and run.job_id is not None]
     jobs, named = {run.job_id for run in some}, {run.recorded_as for run in runs}
     launches = {run.launch.directory: run.launch for run in some if run.launch is not None}
@@ -76,7 +109,7 @@ def sharing_jobs(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def _spans(word: str) -> list[tuple[int, int]] | None:
-    """The ranges in `1,4,9-12`, each by its first and last number; None for a word that is something else."""
+    """Return the ranges in `1,4,9-12` as first and last numbers; None if the word is something else."""
     parts = [re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", part.strip()) for part in word.split(",")]
     return [(int(part[1]), int(part[2] or part[1])) for part in parts if part] if all(parts) else None
 
@@ -84,20 +117,23 @@ def _spans(word: str) -> list[tuple[int, int]] | None:
 def _at(path: Path, word: str) -> RunRecord:
     if not path.is_dir():
         raise SelectionError(
-            f"{word!r} is no run: give a number (5), a range (3-7), a list (1,4,9) or the path of a run's directory."
+            f"{word!r} is not a run: give a number (5), a range (3-7), a list (1,4,9) or the path of a run's directory."
         )
     (run,) = RunReader(path.parent).read_some([path])
     if run.problem.endswith("has no record (info.yaml)") and run.launch is None:
-        raise SelectionError(f"{word!r} is the path of no run: it has no info.yaml. 'mlxp ls {word}' lists runs in it.")
+        raise SelectionError(
+            f"{word!r} is not the directory of a run: it has no info.yaml. To list the runs in it: mlxp ls {word}"
+        )
     return run
 
 
 def _numbered(spans: Sequence[tuple[int, int]], directory: Path, word: str) -> list[RunRecord]:
+    check_directory(directory)
     reader = RunReader(directory)
     single = {first for first, last in spans if first == last}
     if all(first == last for first, last in spans):
         paths = [reader.directory / str(number) for number in single]
-        if all(path.is_dir() for path in paths):  # without a look at all the others
+        if all(path.is_dir() for path in paths):  # then the others need not be read
             return reader.read_some([reader.directory / str(first) for first, _ in spans])
     by_number: dict[int, list[RunRecord]] = {}
     for run in reader.read():
@@ -108,14 +144,23 @@ def _numbered(spans: Sequence[tuple[int, int]], directory: Path, word: str) -> l
     for first, last in spans:
         numbers = [number for number in sorted(by_number) if first <= number <= last]
         if not numbers:
-            has = f"; it has {min(by_number)} to {max(by_number)}" if by_number else "; its runs have no numbers"
-            raise SelectionError(f"There is no run {word if len(spans) == 1 else first} in {directory}{has}.")
+            has = f"it has {_ranges(sorted(by_number))}" if by_number else "its runs have no numbers"
+            raise SelectionError(f"There is no run {word if len(spans) == 1 else first} in {directory}; {has}.")
         for number in numbers:
             if len(by_number[number]) > 1:
                 paths = [run.directory.path for run in by_number[number]]
                 raise SelectionError(
-                    f"The number {number} means {len(paths)} runs in {directory}: name one of their directories, such "
-                    f"as {paths[0]}."
+                    f"{len(paths)} runs in {directory} have the number {number}: name one by its directory, such as "
+                    f"{paths[0]}."
                 )
         chosen += [by_number[number][0] for number in numbers]
     return chosen
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers in one line, such as `1, 3-7`; of many ranges only the first and last ones."""
+    ranges = path_ranges(map(str, numbers)).split(", ")
+    if len(ranges) > _MAX_RANGES:
+        half = _MAX_RANGES // 2
+        ranges = [*ranges[:half], "...", *ranges[-half:]]
+    return ", ".join(ranges)

@@ -1,6 +1,6 @@
 """Our Hydra callbacks, by the names that configurations use.
 
-Each is imported when it is asked for: a job needs little of what a launch needs, and starts the sooner.
+Each is imported when it is used: a job needs little of what a launch needs, and starts faster without the rest.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The one place that turns our errors into SystemExit, and what all hooks ask of a configuration.
+"""Functions that all hooks share; the only place that turns our errors into SystemExit.
 
-Hydra swallows any other exception of a callback and goes on (a UserWarning is all that is seen of it).
+Hydra shows any other exception of a callback as a UserWarning and continues.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
 def stops_hydra(hook: Hook) -> Hook:
-    """Make every error of a callback's hook end the program, with exit status 1 and a message."""
+    """Make every error of a callback's hook end the program with a message and exit status 1."""
 
     @wraps(hook)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -30,16 +30,16 @@ def stops_hydra(hook: Hook) -> Hook:
             raise SystemExit(str(error)) from error
         except Exception as error:
             traceback.print_exc()
-            raise SystemExit(f"hydra-mlxp stopped in {hook.__qualname__}, please report this: {error}") from error
+            raise SystemExit(f"Internal error of hydra-mlxp in {hook.__qualname__}: {error}") from error
 
     return cast(Hook, guarded)
 
 
 def in_job(config: DictConfig) -> bool:
-    """Whether this process runs a job of one of our launchers, which has its directory and its record already."""
+    """Return whether this process is a job of one of our launchers, whose run directory and record exist already."""
     return "mlxp_job" in config.hydra.callbacks
 
 
 def run_directory(config: DictConfig) -> RunDirectory:
-    """The directory of the run that goes on."""
+    """Return the directory of the current run."""
     return RunDirectory(Path(config.hydra.runtime.output_dir), config.hydra.output_subdir)

@@ -1,9 +1,10 @@
-"""Keeping info.yaml while a run goes on, with a job script around it or without."""
+"""Keep info.yaml up to date during a run, with a job script around it or without."""
 
 from __future__ import annotations
 
 import atexit
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +24,38 @@ from mlxp_core.versioning.copy_usage import register_runs
 
 log = logging.getLogger(__name__)
 
-_LEFT = {"type": "Exit", "message": "the program left during the run, by sys.exit or an interrupt"}
+# The error of a run whose application neither returned nor raised an exception
+_EXIT = {"type": "Exit", "message": "the program exited during the run, by sys.exit or an interrupt"}
 
 
 class JobCallback(Callback):
-    """Keeps the record of a run in a job that a launcher wrote; it stands in every such job's command.
+    """Keep the record of a run in a job of our launchers; the command of every such job names this callback.
 
     Args:
-        task: which of the job's tasks this is; the first one alone keeps the record.
-        keep_return: whether somebody waits for the JobReturn.
+        task: Index of the task in the job; only task 0 writes the record.
+        keep_return: Whether to store the JobReturn for a launch that waits for it.
     """
 
     def __init__(self, task: int | str = 0, keep_return: bool = False) -> None:
-        self.keeps_record = int(task) == 0
+        self.is_first_task = int(task) == 0
         self.keep_return = keep_return
+        self.process_id: int | None = None
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if self.keeps_record:
+        if self.is_first_task:
+            self.process_id = os.getpid()
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
             info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
             job_id = config.hydra.job.id
             info["scheduler"]["scheduler_job_id"] = None if job_id == "by-hand" else job_id
             write_info(run.info, started(info, work_dir))
-            # Hydra 1.3 calls no hook when the application leaves by sys.exit; the script records that, with its status
-            atexit.register(_record_modules, run)
+            # Hydra 1.3 calls no hook after sys.exit. The script records the exit status, but not the modules
+            atexit.register(_record_modules, run, self.process_id)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.keeps_record and not _left(job_return):
+        if self.is_first_task and not _exited(job_return) and os.getpid() == self.process_id:
             run = run_directory(config)
             if self.keep_return:
                 from mlxp_core.jobs.job_return import write_result
@@ -62,26 +66,28 @@ class JobCallback(Callback):
 
 
 class RecordingCallback(Callback):
-    """Keeps the record of runs that have no job script: plain ones, and those of Hydra's basic launcher and others."""
+    """Keep the record of runs without a job script: plain runs, and those of Hydra's and other people's launchers."""
 
     version: dict[str, Any] | None = None
     settings: str | None = None
+    process_id: int | None = None
 
     def keep_settings(self, config: DictConfig, settings: Settings) -> None:
-        """Note what is in force for the runs of this command, should it be this callback that keeps their record."""
+        """Store the settings in force for the runs of this command, if this callback keeps their records."""
         self.settings = settings_text(settings_in_force(config, settings, {"name": NO_SCHEDULER}))
 
     def keeps_record(self, config: DictConfig) -> bool:
-        """Whether it is this callback that keeps it, where several could."""
+        """Return whether this callback, of several that could, keeps the record."""
         return not in_job(config)
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if self.keeps_record(config):
+            self.process_id = os.getpid()
             run, work_dir = run_directory(config), config.hydra.runtime.cwd
             try:
                 app = current_app_command(config)
-            except AppCommandError:  # no command line starts it
+            except AppCommandError:  # no command line can start it
                 app = None
             new = new_info(
                 run,
@@ -96,19 +102,19 @@ class RecordingCallback(Callback):
             write_info(run.info, started(new, work_dir))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)
-            # Hydra calls no hook when the application leaves by sys.exit or Ctrl-C
-            atexit.register(_record_exit, run)
+            # Hydra calls no hook after sys.exit or Ctrl-C
+            atexit.register(_record_exit, run, self.process_id)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.keeps_record(config):
+        if self.keeps_record(config) and os.getpid() == self.process_id:
             run = run_directory(config)
             write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
             atexit.unregister(_record_exit)
 
 
-def _left(job_return: JobReturn) -> bool:
-    """Whether the application neither returned nor failed, but left: by sys.exit or Ctrl-C."""
+def _exited(job_return: JobReturn) -> bool:
+    """Return whether the application exited, by sys.exit or Ctrl-C, instead of returning or raising an exception."""
     # not .return_value, which prints the exception and raises it
     return job_return.status is JobStatus.FAILED and not isinstance(job_return._return_value, Exception)
 
@@ -117,14 +123,18 @@ def _error(job_return: JobReturn) -> dict[str, str] | None:
     error = job_return._return_value
     if job_return.status is JobStatus.COMPLETED or (isinstance(error, SystemExit) and not error.code):
         return None
-    return _LEFT if _left(job_return) else {"type": type(error).__name__, "message": str(error)}
+    return _EXIT if _exited(job_return) else {"type": type(error).__name__, "message": str(error)}
 
 
-def _record_exit(run: RunDirectory) -> None:
-    write_info(run.info, _with_modules(run, ended(read_info(run.info), _LEFT)))
+# A process that the application forked has inherited these functions, and ends by sys.exit while the run continues
+def _record_exit(run: RunDirectory, process_id: int) -> None:
+    if os.getpid() == process_id:
+        write_info(run.info, _with_modules(run, ended(read_info(run.info), _EXIT)))
 
 
-def _record_modules(run: RunDirectory) -> None:
+def _record_modules(run: RunDirectory, process_id: int) -> None:
+    if os.getpid() != process_id:
+        return
     info = read_info(run.info)
     noted = _with_modules(run, info)
     if noted is not info:
@@ -132,7 +142,7 @@ def _record_modules(run: RunDirectory) -> None:
 
 
 def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:
-    """The record, with the modules that did not come from the safe copy; there is a warning of them too."""
+    """Add the modules that were not loaded from the safe copy to a record, and warn about them."""
     version = info.get("version_manager")
     if version is None or version["safe_copy"] is None:
         return info
@@ -142,7 +152,7 @@ def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:
     if not modules:
         return info
     log.warning(
-        "%s: modules were loaded from %s and not from the safe copy of commit %s: %s. They may have been edited since.",
+        "%s: modules were loaded from %s, not from the safe copy of commit %s: %s. They may have been edited since.",
         run.path,
         version["repo_path"],
         version["commit_hash"],

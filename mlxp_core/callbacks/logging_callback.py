@@ -1,4 +1,4 @@
-"""hydra/callbacks=mlxp_logging: numbered run directories, and the metrics in them."""
+"""hydra/callbacks=mlxp_logging: numbered run directories with records and metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.job_callback import RecordingCallback
-from mlxp_core.config.effective import callback_name, callback_settings, read_settings
+from mlxp_core.config.effective import callback_name, read_settings
 from mlxp_core.config.override_grammar import literal, override
 from mlxp_core.errors import MlxpError, OptionError
 from mlxp_core.files import check_writable
@@ -27,28 +27,31 @@ log = logging.getLogger(__name__)
 
 
 class LoggingCallback(RecordingCallback):
-    """Numbers runs: logs/1/, logs/2/, ...; for our launchers, Hydra's basic one and a plain single run alike.
+    """Number the runs of every launcher, and plain runs: logs/1/, logs/2/, ...
+
+    Options that are None have the value of the project's settings.
 
     Args:
-        parent_log_dir: the directory of the numbered runs, relative to where the application is started.
-        forced_log_id: the number of this command's one run; -1 for the next free one.
-
-    What is None comes from the project's settings; hooks read both (callback_settings).
+        parent_log_dir: Directory of the numbered runs, relative to the working directory.
+        forced_log_id: Number of the run, for a command with a single run; -1 for the next free number.
     """
 
+    # Values in force, from the start of the run or sweep
     root: Path
     forced_log_id: int
 
     def __init__(self, parent_log_dir: str | None = None, forced_log_id: int | None = None) -> None:
+        self.given = {"parent_log_dir": parent_log_dir, "forced_log_id": forced_log_id}
+        # The name of each run's directory, by the job's number
         self.numbers: dict[int, str] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a worker process of another launcher (joblib, submitit)."""
+        """Restore the callback in a worker process of another launcher (joblib, submitit)."""
         self.__dict__.update(state)
         self._register_resolver()
 
     def _register_resolver(self) -> None:
-        # OmegaConf 2.4 renamed the function and warns of the old name, which in 2.3 is another, deprecated function
+        # OmegaConf 2.4 renamed register_new_resolver; in 2.3 another, deprecated function has the new name
         renamed = "replace" in signature(OmegaConf.register_resolver).parameters
         register: Any = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
         register("mlxp_run_number", self._run_number, replace=True)
@@ -56,17 +59,17 @@ class LoggingCallback(RecordingCallback):
     @stops_hydra
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         if not in_job(config):
-            self._begin(config)
-            # Not a number yet: other callbacks may still stop the run, and mlxp_versioning starts it again elsewhere
+            self._prepare(config)
+            # No number yet: other callbacks may still stop the run, and mlxp_versioning restarts it in the safe copy
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.run.dir = f"{literal(str(self.root))}/${{mlxp_run_number:0}}"
                 config.hydra.output_subdir = OUTPUT_SUBDIR
 
     @stops_hydra
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._begin(config)
-        # Each job is composed again from override strings, so what these say holds for jobs, whoever launches them;
-        # a number is given when a job's directory is asked for.
+        self._prepare(config)
+        # Every launcher composes its jobs again from override strings, so these apply to all jobs. A number is
+        # allocated when the directory of a job is resolved.
         overrides = {
             "hydra.sweep.dir": literal(str(self.root)),
             "hydra.sweep.subdir": "${mlxp_run_number:${hydra.job.num}}",
@@ -74,12 +77,12 @@ class LoggingCallback(RecordingCallback):
         }
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.overrides.hydra.extend([override(*item) for item in overrides.items()])
-            # The sweep's own files (multirun.yaml, submissions.jsonl, a sweeper's results) have a place of their own.
+            # A directory for the sweep's own files: multirun.yaml, submissions.jsonl, results of a sweeper
             config.hydra.sweep.dir = str(self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}"))
 
-    def _begin(self, config: DictConfig) -> None:
+    def _prepare(self, config: DictConfig) -> None:
         settings = read_settings(config)
-        values = callback_settings(config, "logger", settings)
+        values = settings.section("logger", **self.given)
         self.root = Path(os.path.abspath(values["parent_log_dir"]))
         self.forced_log_id = values["forced_log_id"]
         self._check()
@@ -89,13 +92,13 @@ class LoggingCallback(RecordingCallback):
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_job_start(config, **kwargs)
-        # Of a job's tasks the first one alone writes metrics, as it alone keeps the record
+        # Only the first task of a job writes metrics, as only it writes the record
         is_first = not in_job(config) or int(config.hydra.callbacks.mlxp_job.get("task", 0)) == 0
         metrics = run_directory(config).metrics
         try:
             start_metrics(metrics if is_first else None)
         except OSError as error:
-            log.warning("Metrics go to the job's log alone: %s cannot be used (%s).", metrics, error)
+            log.warning("Metrics go only to the job's log: %s cannot be used (%s).", metrics, error)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -106,7 +109,7 @@ class LoggingCallback(RecordingCallback):
         return super().keeps_record(config) and callback_name(config, "VersioningCallback") is None
 
     def _run_number(self, job_number: int) -> str:
-        """The number of the run of a sweep's job, given when it is first asked for."""
+        """Return the number of a job's run; the first call for a job allocates it."""
         if job_number not in self.numbers:
             try:
                 self.numbers[job_number] = self._allocate().name
@@ -120,8 +123,8 @@ class LoggingCallback(RecordingCallback):
             return allocate_run(self.root)
         if self.numbers:
             raise OptionError(
-                f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} names the directory of one run, and "
-                "this sweep has several: give each run its own command, or leave the option out."
+                f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} names the directory of one run, but "
+                "this sweep has several: give each run its own command, or omit the option."
             )
         path = self.root / str(self.forced_log_id)
         if (path / OUTPUT_SUBDIR / "info.yaml").exists():
@@ -133,7 +136,7 @@ class LoggingCallback(RecordingCallback):
     def _check(self) -> None:
         if self.forced_log_id != -1 and self.forced_log_id < 1:
             raise OptionError(
-                f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} cannot be: runs are numbered from 1 "
-                "(-1 asks for the next free number)."
+                "hydra.callbacks.mlxp_logging.forced_log_id must be a positive integer, or -1 for the next free "
+                f"number, got {self.forced_log_id}."
             )
         check_writable(self.root)

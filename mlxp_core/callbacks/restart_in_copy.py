@@ -1,4 +1,4 @@
-"""Starting the program again from the safe copy, and going on there where the first process left off."""
+"""Restart the program in the safe copy, with what the first process resolved."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from mlxp_core.commands import become, first_environment
-from mlxp_core.config.effective import callback_name, callback_settings, has_project_launcher, read_settings
+from mlxp_core.config.effective import (
+    callback_name,
+    callback_settings,
+    has_project_launcher,
+    read_settings,
+    source_directories,
+)
 from mlxp_core.config.override_grammar import literal, override
 from mlxp_core.errors import AppCommandError, OptionError
 from mlxp_core.jobs.app_command import application_files, current_app_command, same_command
@@ -22,21 +27,21 @@ from mlxp_core.versioning.git_command import LOCAL_VARIABLES
 from mlxp_core.versioning.source_roots import Move, is_source
 from mlxp_core.versioning.version import ResolvedVersion, option
 
-# Names an open file that says what the first process settled
-_VARIABLE = "MLXP_SETTLED_VERSION"
-# What must be the same in the configuration of the safe copy, because it decided what was asked and what is launched
+# Number of an open file with what the first process resolved
+_VARIABLE = "MLXP_RESOLVED_VERSION"
+# Nodes of the configuration that must be the same in the safe copy: they decided what was asked and what is launched
 _DECISIVE = ("mode", "launcher", "sweeper", "callbacks")
 
 
-def start_again(config: DictConfig, settled: ResolvedVersion) -> None:
-    """Replace this process by the same command at the matching place of the safe copy; does not return.
+def restart(config: DictConfig, resolved: ResolvedVersion) -> None:
+    """Replace this process by the same command in the matching directory of the safe copy; do not return.
 
     Raises:
-        AppCommandError: the command names something that the copy does not have.
-        SafeCopyError: Python cannot be made to find the copy's modules.
+        AppCommandError: The command names a path that the copy does not have.
+        SafeCopyError: No PYTHONPATH leads to the copy's modules.
     """
-    move = Move(Path(settled.version["repo_path"]), Path(settled.version["safe_copy"]))
-    cwd = move.directory(settled.started_in)
+    move = Move(Path(resolved.version["repo_path"]), Path(resolved.version["safe_copy"]))
+    cwd = move.directory(resolved.started_in)
 
     def moved(path: Path) -> Path:
         new = move.path(path)
@@ -48,38 +53,38 @@ def start_again(config: DictConfig, settled: ResolvedVersion) -> None:
         return new
 
     command = current_app_command(config, moved)
-    # The program sets again what it set itself, which may be a path of the repository
+    # As it was before the program's own changes, which may contain paths of the repository: the program repeats them
     environment = first_environment() | {"PWD": str(cwd)}
-    for name in ("PYTHONPATH", *LOCAL_VARIABLES):  # the application's own git shall see the copy
+    for name in ("PYTHONPATH", *LOCAL_VARIABLES):  # git in the application must see the copy
         environment.pop(name, None)
     if (python_path := move.python_path()) is not None:
         environment["PYTHONPATH"] = python_path
-    with handed_over(settled, _decisive(config)) as variable:
-        argv = same_command(command, _pins(config, settled.started_in))
+    with restart_environment(resolved, _decisive(config)) as variable:
+        argv = same_command(command, _pins(config, resolved.started_in))
         become(argv, cwd=cwd, env=environment | variable)
 
 
 @contextmanager
-def handed_over(settled: ResolvedVersion, decisive: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The variable of a program that starts in a safe copy, by which it learns what was settled.
+def restart_environment(resolved: ResolvedVersion, decisive: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Return the environment variable that passes the resolved version to a program that starts in a safe copy.
 
     Args:
-        settled: with a safe copy.
-        decisive: what must be the same in the configuration there.
+        resolved: Version with a safe copy.
+        decisive: Nodes that must be the same in the configuration there.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
-        json.dump({"version": settled.version, "started_in": str(settled.started_in), "decisive": decisive}, file)
+        json.dump({"version": resolved.version, "started_in": str(resolved.started_in), "decisive": decisive}, file)
         file.flush()
         os.set_inheritable(file.fileno(), True)
         yield {_VARIABLE: str(file.fileno())}
 
 
-def take_over(config: DictConfig) -> ResolvedVersion | None:
-    """What the first process settled; None in the first process itself.
+def received_version(config: DictConfig) -> ResolvedVersion | None:
+    """Return the version that the first process resolved; None in the first process itself.
 
     Raises:
-        AppCommandError: the program still comes from the repository.
-        OptionError: the configuration does, or it differs in what must not.
+        AppCommandError: The program still runs from the repository.
+        OptionError: The configuration still comes from the repository, or its decisive nodes differ.
     """
     number = os.environ.pop(_VARIABLE, None)
     if number is None:
@@ -87,39 +92,39 @@ def take_over(config: DictConfig) -> ResolvedVersion | None:
     with os.fdopen(int(number), encoding="utf-8") as stream:
         stream.seek(0)
         start = json.load(stream)
-    settled = ResolvedVersion(start["version"], Path(start["started_in"]))
-    root, copy = Path(settled.version["repo_path"]), Path(settled.version["safe_copy"])
+    resolved = ResolvedVersion(start["version"], Path(start["started_in"]))
+    root, copy = Path(resolved.version["repo_path"]), Path(resolved.version["safe_copy"])
     for file in map(os.path.realpath, application_files()):
         if is_source(Path(file), root, copy):
             raise AppCommandError(
-                f"{file} would run from the repository, and not from its safe copy: start it from inside the "
+                f"{file} would run from the repository, not from its safe copy: start it from inside the "
                 f"repository, or set {option('run_from')}=repository."
             )
-    for path in _config_directories(config):
+    for path in (path for source in config.hydra.runtime.config_sources for path in source_directories(source)):
         if is_source(path, root, copy):
             raise OptionError(
-                f"The configuration in {path} would be read from the repository, and not from its safe copy: commit "
-                "it, and name it by a path relative to where the program is started."
+                f"The configuration in {path} would be read from the repository, not from its safe copy: commit it, "
+                "and use a path relative to the working directory."
             )
     now = _decisive(config)
     for name, value in start["decisive"].items():
         if now[name] != value:
             raise OptionError(
-                f"The configuration of commit {settled.version['commit_hash']} has another hydra.{name} than the one "
-                "here: commit the configuration too, or keep it for this launch "
+                f"The configuration of commit {resolved.version['commit_hash']} has a different hydra.{name} than the "
+                "configuration here: commit the configuration too, or keep it for this launch "
                 f"({option('uncommitted')}=keep)."
             )
-    return settled
+    return resolved
 
 
 def _pins(config: DictConfig, started_in: Path) -> list[str]:
-    """Overrides that keep in the original place what was relative to it, and that keep this callback."""
+    """Return overrides that keep relative directories in the original place, and that keep this callback."""
     name = callback_name(config, "VersioningCallback")
     pins = [f"++hydra.callbacks.{name}._target_={config.hydra.callbacks[name]._target_}"]
     for key in ("run", "sweep"):
         raw = str(_plain(config.hydra[key])["dir"])
-        # What begins with an interpolation can be either; others are not resolved, because mlxp_logging's value
-        # allocates a number
+        # A path that begins with an interpolation can be absolute or relative. Others are not resolved: the value of
+        # mlxp_logging allocates a number
         if not Path(str(config.hydra[key].dir) if raw.startswith("${") else raw).is_absolute():
             pins.append(override(f"hydra.{key}.dir", f"{literal(str(started_in))}/{raw}"))
     if (logging := callback_name(config, "LoggingCallback")) is not None:
@@ -132,21 +137,8 @@ def _pins(config: DictConfig, started_in: Path) -> list[str]:
     return pins
 
 
-def _config_directories(config: DictConfig) -> Iterator[Path]:
-    """Where the configuration was looked for."""
-    for source in config.hydra.runtime.config_sources:
-        if source.schema == "file":
-            yield Path(source.path)
-        elif source.schema == "pkg":
-            try:
-                spec = find_spec(source.path.replace("/", "."))
-            except (ImportError, ValueError):  # no such package; Hydra has warned of it
-                continue
-            yield from map(Path, (spec.submodule_search_locations or []) if spec else [])
-
-
 def _decisive(config: DictConfig) -> dict[str, Any]:
-    """The parts of a configuration that both processes must agree on, as plain data."""
+    """Return the nodes that must be the same in both processes, as plain data."""
     nodes = _plain(config.hydra)
     for pinned in ("parent_log_dir", "forced_log_id"):
         nodes["callbacks"].get(callback_name(config, "LoggingCallback"), {}).pop(pinned, None)
@@ -155,5 +147,5 @@ def _decisive(config: DictConfig) -> dict[str, Any]:
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
-    """A node as it is written, its interpolations not resolved."""
+    """Return a node as plain data, with unresolved interpolations."""
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=False))

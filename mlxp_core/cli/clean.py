@@ -1,4 +1,4 @@
-"""`mlxp clean`: deletes safe copies that no run needs any more, and runs."""
+"""`mlxp clean`: deletes safe copies that are no longer needed, and runs."""
 
 from __future__ import annotations
 
@@ -9,31 +9,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlxp_core.cli.options import confirmed, names, yes
+from mlxp_core import console
+from mlxp_core.cli.options import confirmed, directory_argument, run_paths, status_and_reason, whole_list, yes
+from mlxp_core.console import say
+from mlxp_core.paths import short_path
 
 if TYPE_CHECKING:
     from mlxp_core.runs.reader import RunRecord
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path))
-@click.option("--runs", "of_runs", is_flag=True, help="Delete runs, not safe copies; needs --status.")
-@click.option("--status", metavar="WORD,...", help="Runs of these statuses: FAILED,TIMEOUT.")
+@directory_argument
+@click.option("--runs", "of_runs", is_flag=True, help="Delete runs instead of safe copies; needs --status.")
+@click.option(
+    "--status",
+    metavar="WORD,...",
+    callback=whole_list,
+    help="Delete runs with one of these statuses, such as FAILED,TIMEOUT; needs --runs.",
+)
 @yes
 def clean(directory: Path, of_runs: bool, status: str | None, yes: bool) -> None:
-    """Delete the safe copies that no run needs any more, after a question.
+    """Delete safe copies that no run needs, or runs, after a question.
 
-    A copy is needed by the runs whose records name it, until they are COMPLETE: others wait, run, or may run again. It
-    is also kept while a launch may be using it, and when it holds files that no commit has, such as results. A commit
-    stays in your repository (refs/mlxp) as long as the record of any run names it; a deleted copy can be made again.
+    A safe copy of a commit is kept until all runs that use it are COMPLETE, because the others are pending, running, or
+    may be submitted again. It is also kept while a launch may be using it, and if it contains files that are in no
+    commit, such as results. A deleted copy can be made again: your repository keeps the commit (refs/mlxp) as long as
+    the record of a run names it.
 
-    DIR is the directory of the runs (default: logs); all other directories of runs from the same repository are looked
-    at too. With --runs, it is the runs in DIR that are deleted, none that waits or runs; their numbers are not given
-    again.
+    DIR is the directory of the runs (default: logs). Other directories of runs of the same repository are checked too.
+    With --runs, the runs in DIR are deleted, except pending and running ones. Their numbers are not used again.
 
     \b
-    Examples: mlxp clean
-              mlxp clean --runs --status FAILED,CANCELLED
+    Examples:
+      mlxp clean
+      mlxp clean --runs --status FAILED,CANCELLED
     """
     if of_runs != (status is not None):
         raise click.UsageError("--runs and --status go together.")
@@ -41,107 +50,103 @@ def clean(directory: Path, of_runs: bool, status: str | None, yes: bool) -> None
 
 
 def _clean_copies(directory: Path, *, yes: bool) -> int:
-    from mlxp_core.actions.clean import delete_copy, find_copies, size
+    from rich.filesize import decimal
+
+    from mlxp_core.actions.clean import delete_copy, disk_usage, find_copies
     from mlxp_core.cli.tables import print_table
     from mlxp_core.errors import MlxpError
 
     copies = find_copies(directory)
     if not copies:
-        click.echo(f"There are no safe copies of the runs in {directory}.")
+        say(f"There are no safe copies for the runs in {directory}.")
         return 0
     for copy in copies:
         if copy.reason:
-            click.echo(f"Kept: {_shown(copy.path)}\n  {copy.reason}.")
-    free = [copy for copy in copies if not copy.reason]
-    if not free:
-        click.echo("There is no safe copy that nobody needs.")
+            say(f"Kept: {short_path(copy.path)}\n  {copy.reason}.")
+    unused = [copy for copy in copies if not copy.reason]
+    if not unused:
+        say("There is no safe copy to delete.")
         return 0
-    sizes = [size(copy.path) for copy in free]
-    rows = [[_shown(copy.path), str(len(copy.runs)), _bytes(one)] for copy, one in zip(free, sizes, strict=True)]
+    sizes = [disk_usage(copy.path) for copy in unused]
+    rows = [
+        [short_path(copy.path), str(len(copy.runs)), decimal(size)] for copy, size in zip(unused, sizes, strict=True)
+    ]
     print_table(["safe copy", "runs", "size"], rows)
-    what = "this copy" if len(free) == 1 else f"these {len(free)} copies"
-    if not confirmed(f"Delete {what} ({_bytes(sum(sizes))})?", yes=yes):
-        click.echo("Nothing was deleted.")
+    what = "this copy" if len(unused) == 1 else f"these {len(unused)} copies"
+    if not confirmed(f"Delete {what} ({decimal(sum(sizes))})?", yes=yes):
+        say("Nothing was deleted.")
         return 1
     failed = 0
-    for copy in free:
+    for copy in unused:
         try:
             is_deleted = delete_copy(copy, directory)
-            what = "is deleted." if is_deleted else "is kept: something needs it now, or it is gone."
-            click.echo(f"{_shown(copy.path)} {what}")
         except MlxpError as error:
-            click.echo(error, err=True)
+            say(str(error), sys.stderr)
             failed = 1
+            continue
+        path = short_path(copy.path)
+        say(f"Deleted: {path}" if is_deleted else f"Kept: {path}\n  it is used by now, or already deleted.")
     return failed
 
 
 def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
     from mlxp_core.actions.resubmit import lock_runs
-    from mlxp_core.actions.selection import check_own
+    from mlxp_core.actions.selection import check_directory, check_own
     from mlxp_core.results.listing import check_statuses, list_runs
     from mlxp_core.status.resolver import StatusResolver
 
+    check_directory(directory)
     words = {word.strip().upper() for word in status.split(",") if word.strip()}
     rows = list_runs(directory).rows
     check_statuses(words, rows)
     chosen = [row.run for row in rows if row.resolved.status in words]
     if not chosen:
-        click.echo("No run is like that.")
+        say("No matching runs.")
         return 0
     check_own(chosen)
     with lock_runs(chosen) as now:
         states = StatusResolver()
-        pairs = list(zip(now, states.resolve(now), strict=True))
+        statuses = states.resolve(now)
         for note in states.notes:
-            click.echo(note, err=True)
+            say(note, sys.stderr)
         runs: list[RunRecord] = []
-        for run, resolved in pairs:
+        for run, resolved in zip(now, statuses, strict=True):
+            path = run.directory.path
             unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
-            silent = run.scheduler in states.silent and run.first_job_id is not None
-            if not resolved.is_over or unsubmitted or silent or resolved.status not in words:
-                click.echo(
-                    f"{names([run])} is kept: {resolved.status}{f' ({resolved.reason})' * bool(resolved.reason)}."
-                )
+            silent = run.scheduler in states.unresponsive and run.first_job_id is not None
+            if not resolved.is_finished or unsubmitted or silent or resolved.status not in words:
+                say(f"{run_paths([run])} is kept: {status_and_reason(resolved)}.")
+            elif path.is_symlink():
+                say(f"{run_paths([run])} is kept: it is a symbolic link to {path.resolve()}. Delete both yourself.")
             else:
                 runs.append(run)
         return _delete_runs(runs, yes=yes) if runs else 1
 
 
 def _delete_runs(runs: Sequence[RunRecord], *, yes: bool) -> int:
-    from mlxp_core.actions.clean import delete, remove_remains, size
+    from rich.filesize import decimal
+
+    from mlxp_core.actions.clean import delete, disk_usage, remove_remains
     from mlxp_core.errors import MlxpError
 
-    room = _bytes(sum(size(run.directory.path) for run in runs))
-    what = "run" if len(runs) == 1 else "runs"
-    click.echo(f"{len(runs)} {what}: {names(runs)}")
-    if not confirmed(f"Delete {len(runs)} {what} with all that is in them ({room})?", yes=yes):
-        click.echo("Nothing was deleted.")
+    size = decimal(sum(disk_usage(run.directory.path) for run in runs))
+    what = console.count(runs, "run")
+    say(f"{what}: {run_paths(runs)}")
+    if not confirmed(
+        f"Delete {what} and everything in {'its directory' if len(runs) == 1 else 'their directories'} ({size})?",
+        yes=yes,
+    ):
+        say("Nothing was deleted.")
         return 1
     failed = 0
-    click.echo("Deleting ...")
-    for place in {run.directory.path.parent for run in runs}:
-        remove_remains(place)
+    say("Deleting ...")
+    for parent in {run.directory.path.parent for run in runs}:
+        remove_remains(parent)
     for run in runs:
         try:
             delete(run.directory.path)
         except MlxpError as error:
-            click.echo(error, err=True)
+            say(str(error), sys.stderr)
             failed = 1
-    click.echo("Done." if not failed else "Not all could be deleted.")
+    say("Not all runs could be deleted." if failed else "Done.")
     return failed
-
-
-def _shown(path: Path) -> str:
-    from mlxp_core.launch.plan import label
-
-    return label(path, Path.cwd())
-
-
-def _bytes(number: int) -> str:
-    """A size as people say it: `1.2 GB`."""
-    amount = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"

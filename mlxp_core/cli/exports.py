@@ -1,4 +1,4 @@
-"""Runs for other programs: JSON and CSV."""
+"""Runs as JSON and CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from mlxp_core.console import say
 from mlxp_core.results.rows import COLUMNS
 
 if TYPE_CHECKING:
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def print_json(rows: Sequence[Row], names: Sequence[str] | None) -> None:
-    """Print a list of objects, a line each; all columns, or those named."""
+    """Print a list of objects, one per line, with the named columns or all."""
     keys = names or list(COLUMNS)
     lines = [json.dumps({key: _plain(row.shown(key)) for key in keys}, default=str, ensure_ascii=False) for row in rows]
-    click.echo("[\n" + ",\n".join(lines) + "\n]")
+    say("[\n" + ",\n".join(lines) + "\n]")
 
 
 def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
-    """Print a table with a head; metrics are columns of their own."""
+    """Print a table with a header; without `names`, each metric is a column."""
     import csv
 
     keys = list(names or COLUMNS)
@@ -39,7 +38,7 @@ def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value as strict JSON has it: without NaN and infinity."""
+    """Return a value in strict JSON, which has no NaN and no infinity."""
     if isinstance(value, float) and not isfinite(value):
         return None
     return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value

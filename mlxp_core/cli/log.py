@@ -1,4 +1,4 @@
-"""`mlxp log`: what a run printed."""
+"""`mlxp log`: prints the output of a run."""
 
 from __future__ import annotations
 
@@ -9,26 +9,36 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlxp_core.cli.options import in_directory
+from mlxp_core.cli.options import in_directory, status_and_reason
+from mlxp_core.console import say
 
 if TYPE_CHECKING:
     from mlxp_core.runs.reader import RunRecord
 
-_LOOK_S = 0.5
+_READ_INTERVAL_S = 0.5
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over; exit status 1 if it did not complete.")
-@click.option("--err", is_flag=True, help="What it wrote to stderr.")
-@click.option("--interval", default=10.0, metavar="SECONDS", help="How often the scheduler is asked. Default: 10.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Keep printing until the run has finished; exit status 1 if it did not complete.",
+)
+@click.option("--err", is_flag=True, help="Print its stderr instead of its stdout.")
+@click.option("--interval", default=10.0, metavar="SECONDS", help="Time between scheduler queries.  [default: 10]")
 @in_directory
 def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> None:
-    """Print what a run wrote to stdout, or to stderr.
+    """Print the output of a run (stdout or stderr).
 
     RUN is a number or the path of a run's directory.
 
-    Example: mlxp log 12 -f
+    \b
+    Examples:
+      mlxp log 12
+      mlxp log 12 -f
+      mlxp log 12 --err
     """
     from mlxp_core.actions.selection import select_one
 
@@ -40,46 +50,44 @@ def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> 
         except KeyboardInterrupt:
             sys.exit(130)
     if not file.exists():
-        click.echo(_why_not(found, file), err=True)
+        say(_why_missing(found, file), sys.stderr)
         sys.exit(1)
     with file.open("rb") as stream:
         while block := stream.read(1 << 16):
             sys.stdout.buffer.write(block)
 
 
-def _why_not(run: RunRecord, file: Path) -> str:
+def _why_missing(run: RunRecord, file: Path) -> str:
     from mlxp_core.status.resolver import StatusResolver
 
     (resolved,) = StatusResolver().resolve([run])
     others = sorted(path.name for path in run.directory.path.glob("*.log"))
     hint = f" Its application wrote {', '.join(others)}." if others else ""
-    return (
-        f"There is no {file}: the run is {resolved.status}{f' ({resolved.reason})' if resolved.reason else ''}.{hint}"
-    )
+    return f"There is no {file}: the run is {status_and_reason(resolved)}.{hint}"
 
 
 def _follow(run: RunRecord, file: Path, interval: float) -> int:
-    """Print what comes until the run is over; return the exit status."""
+    """Print new output until the run has finished; return the exit status."""
     from mlxp_core.runs.reader import RunReader
     from mlxp_core.status.resolver import StatusResolver
 
     reader, states = RunReader(run.directory.path.parent), StatusResolver()
     stdout = sys.stdout.buffer
     place, record, asked_at = 0, None, float("-inf")
-    told: list[str] = []
+    printed_notes: list[str] = []
     while True:
         (run,) = reader.read_some([run.directory.path])
         if time.monotonic() - asked_at >= interval or run.info != record:
-            # Its record changes when it starts and ends; the scheduler tells of what its record cannot
+            # The record changes when the run starts and ends; the scheduler reports what the record cannot
             (resolved,) = states.resolve([run])
             record, asked_at = run.info, time.monotonic()
             for note in states.notes:
-                if note not in told:
-                    told.append(note)
-                    click.echo(note, err=True)
+                if note not in printed_notes:
+                    printed_notes.append(note)
+                    say(note, sys.stderr)
         try:
             with file.open("rb") as stream:
-                if stream.seek(0, 2) < place:  # it was written anew
+                if stream.seek(0, 2) < place:  # the file was truncated
                     place = 0
                 stream.seek(place)
                 while block := stream.read(1 << 16):
@@ -88,7 +96,7 @@ def _follow(run: RunRecord, file: Path, interval: float) -> int:
                 stdout.flush()
         except FileNotFoundError:
             pass
-        if resolved.is_over:
-            click.echo(f"{run.name} is {resolved.status}{f': {resolved.reason}' if resolved.reason else ''}", err=True)
+        if resolved.is_finished:
+            say(f"{run.name} is {resolved.status}{f': {resolved.reason}' if resolved.reason else ''}", sys.stderr)
             return int(resolved.has_failed)
-        time.sleep(_LOOK_S)
+        time.sleep(_READ_INTERVAL_S)

@@ -1,34 +1,53 @@
-"""`mlxp ls`: a table of runs."""
+"""`mlxp ls`: prints a table of runs."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from mlxp_core.cli.options import directory_argument, whole_list
+from mlxp_core.console import say
 
 if TYPE_CHECKING:
     from mlxp_core.results.rows import Row
 
 _COLUMNS = ("run", "status", "scheduler", "job", "started", "elapsed", "overrides", "metrics")
-# What a narrow terminal goes without
+# Columns that are left out on a narrow terminal, first one first
 _SPARE = ("scheduler", "started", "job", "elapsed")
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path))
-@click.option("--status", metavar="WORD,...", help="Only runs of these statuses: FAILED,TIMEOUT.")
+@directory_argument
+@click.option(
+    "--status",
+    metavar="WORD,...",
+    callback=whole_list,
+    help="Only runs with one of these statuses, such as FAILED,TIMEOUT.",
+)
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only runs whose configuration fits: 'optimizer.lr>=0.01 and model.name==deep'. Operators: == != < <= > >=.",
+    help="Only runs whose configuration or metrics match, such as 'optimizer.lr>=0.01 and seed==1'. "
+    "Operators: == != < <= > >=.",
 )
-@click.option("--sort", metavar="KEY", help="By a metric, a key of the configuration, or a column; -KEY downwards.")
-@click.option("--columns", metavar="NAME,...", help="Columns, metrics and keys of the configuration to show.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-@click.option("--csv", "as_csv", is_flag=True, help="As CSV, for spreadsheets.")
+@click.option(
+    "--sort",
+    metavar="KEY",
+    help="Sort by a metric, a key of the configuration, or a column; -KEY for descending order.",
+)
+@click.option(
+    "--columns",
+    metavar="NAME,...",
+    callback=whole_list,
+    help="Show these columns, metrics and keys of the configuration.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def ls(
     directory: Path,
     status: str | None,
@@ -38,29 +57,33 @@ def ls(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """List runs: what is true of each, its overrides and last metrics.
+    """List runs with their status, overrides and latest metrics.
 
-    DIR is the directory of numbered runs (default: logs), Hydra's multirun or a part of it, or one run.
+    DIR is a directory of numbered runs (default: logs), Hydra's multirun or a directory in it, or one run.
 
     \b
-    Examples: mlxp ls --status FAILED,TIMEOUT
-              mlxp ls --where 'optimizer.lr>=0.01' --sort -test.accuracy
-              mlxp ls --columns run,status,optimizer.lr,test.accuracy
+    Examples:
+      mlxp ls --status FAILED,TIMEOUT
+      mlxp ls --where 'optimizer.lr>=0.01' --sort -test.accuracy
+      mlxp ls --columns run,status,optimizer.lr,test.accuracy
+      mlxp ls multirun
     """
     import gc
 
+    from mlxp_core.actions.selection import check_directory
     from mlxp_core.results.listing import choose, list_runs
 
-    gc.disable()  # a short program makes no garbage to speak of, and looking for it takes a third of the time
+    gc.disable()  # this program makes little garbage, and searching for it takes a third of the time
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv cannot go together.")
+        raise click.UsageError("--json and --csv cannot be combined.")
+    check_directory(directory)
     listing = list_runs(directory)
     rows = choose(listing.rows, status=status, where=where, sort=sort)
     names = [name.strip() for name in columns.split(",")] if columns else list(_COLUMNS)
     _print(rows, names, listing.shared, columns=columns, as_json=as_json, as_csv=as_csv)
     listing.cache.save()
     for note in listing.notes:
-        click.echo(note, err=True)
+        say(note, sys.stderr)
 
 
 def _print(
@@ -83,14 +106,13 @@ def _print(
         if not columns:
             names = [name for name in names if name in ("run", "status") or any(_has(row, name) for row in rows)]
         if shared and "overrides" in names:
-            click.echo(f"All runs: {' '.join(shared)}")
+            say(f"All runs: {' '.join(shared)}")
         if rows:
             cells = [[text_of(name, row.shown(name), now) for name in names] for row in rows]
             print_table(names, cells, () if columns else _SPARE)
         else:
-            click.echo("No run is like that.")
+            say("No matching runs.")
 
 
-def _has(row: Row, name: str) -> Any:
-    value = row.shown(name)
-    return value not in (None, [], {})
+def _has(row: Row, name: str) -> bool:
+    return row.shown(name) not in (None, [], {})

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options, questions and texts that several commands share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlxp_core.paths import path_ranges, short_path
+
 if TYPE_CHECKING:
     from mlxp_core.runs.reader import RunRecord
+    from mlxp_core.status.rules import ResolvedStatus
 
+directory_argument = click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path))
 in_directory = click.option(
     "-d",
     "--dir",
@@ -18,16 +22,29 @@ in_directory = click.option(
     metavar="DIR",
     default="logs",
     type=click.Path(path_type=Path),
-    help="The directory of the runs that have these numbers. Default: logs.",
+    help="Directory of the numbered runs.  [default: logs]",
 )
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def whole_list(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Check an option that takes a list: a space after a comma makes the rest of the list another argument.
+
+    Raises:
+        click.UsageError: The list ends with a comma.
+    """
+    if value is not None and value.rstrip().endswith(","):
+        raise click.UsageError(
+            f"{option.opts[0]} ends with a comma (got {value!r}). Write the list without spaces, such as a,b,c."
+        )
+    return value
 
 
 def confirmed(question: str, *, yes: bool) -> bool:
-    """Whether the user wants it.
+    """Return whether the user confirms, or gave --yes.
 
     Raises:
-        WrongUseError: nobody can be asked.
+        WrongUseError: There is no terminal on which to ask.
     """
     from mlxp_core.errors import NoAnswerError, WrongUseError
     from mlxp_core.prompts import choose, has_terminal
@@ -35,15 +52,18 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not has_terminal():
-        raise WrongUseError(f"{question} There is no terminal to answer on: give -y. Nothing was done.")
+        raise WrongUseError(f"{question} There is no terminal to ask on: confirm with -y. Nothing was done.")
     try:
         return choose(f"{question} (y/n): ", "yn") == "y"
     except NoAnswerError:
         return False
 
 
-def names(runs: Sequence[RunRecord]) -> str:
-    """The directories of runs in few words: `logs/5-16, logs/18`."""
-    from mlxp_core.launch.plan import label, path_ranges
+def run_paths(runs: Sequence[RunRecord]) -> str:
+    """Return the directories of runs in one line: `logs/5-16, logs/18`."""
+    return path_ranges(short_path(run.directory.path) for run in runs)
 
-    return path_ranges([run.directory.path for run in runs], lambda path: label(path, Path.cwd()))
+
+def status_and_reason(resolved: ResolvedStatus) -> str:
+    """Return a status with its reason, if it has one: `TIMEOUT (time limit reached)`."""
+    return f"{resolved.status} ({resolved.reason})" if resolved.reason else resolved.status

@@ -1,8 +1,10 @@
-"""`mlxp show`: all that is known of a run."""
+"""`mlxp show`: prints everything that is known about a run."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlxp_core.cli.options import in_directory
+from mlxp_core.console import say
 
 if TYPE_CHECKING:
     from mlxp_core.results.rows import Row
@@ -23,11 +26,14 @@ _LAST_BYTES = 20_000
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @in_directory
 def show(runs: tuple[str, ...], directory: Path) -> None:
-    """Show all that is known of a run, up to the last lines of its log.
+    """Show the details of runs and the last lines of their logs.
 
     RUN is a number (5), a range (3-7), a list (1,4,9) or the path of a run's directory.
 
-    Example: mlxp show 12
+    \b
+    Examples:
+      mlxp show 12
+      mlxp show 3-7
     """
     from mlxp_core.actions.selection import select_runs
     from mlxp_core.results.rows import Row
@@ -36,34 +42,36 @@ def show(runs: tuple[str, ...], directory: Path) -> None:
 
     found, states = select_runs(runs, directory), StatusResolver()
     statuses = states.resolve(found)
+    has_colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for place, (run, resolved) in enumerate(zip(found, statuses, strict=True)):
-        _show(Row(run, resolved, FileCache(None)), "\n" if place else "")
+        text = "\n".join([*([""] if place else []), *_details(Row(run, resolved, FileCache(None)))])
+        say(text if has_colors else click.unstyle(text))
     for note in states.notes:
-        click.echo(note, err=True)
+        say(note, sys.stderr)
 
 
-def _show(row: Row, before: str) -> None:
-    from mlxp_core.cli.tables import colour
+def _details(row: Row) -> Iterator[str]:
+    """Yield the lines about one run."""
+    from mlxp_core.cli.tables import color
 
     reason = f": {row.resolved.reason}" if row.resolved.reason else ""
-    status = click.style(row.resolved.status, fg=colour(row.resolved.status))
-    click.echo(f"{before}{row.run.path} is {status}{reason}")
+    status = click.style(row.resolved.status, fg=color(row.resolved.status))
+    yield f"{row.run.path} is {status}{reason}"
     for title, text in _facts(row):
-        if text:
-            first, *others = text.splitlines()
-            click.echo(f"  {title:<10} {first}")
-            for line in others:
-                click.echo(f"  {'':<10} {line}")
+        for line in text.splitlines():
+            yield f"  {title:<10} {line}"
+            title = ""
     directory = row.run.directory
     for file in (directory.stdout, directory.stderr):
         lines = _last_lines(file)
         if lines:
-            click.echo(f"\n  {file.name}, its last {f'{len(lines)} lines' if len(lines) > 1 else 'line'}:")
-            for line in lines:
-                click.echo(f"    {line}")
+            yield ""
+            yield f"  Last {f'{len(lines)} lines' if len(lines) > 1 else 'line'} of {file.name}:"
+            yield from (f"    {line}" for line in lines)
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:
+    """Yield what the records say, each with a title; texts may be empty."""
     from mlxp_core.cli.tables import duration, text_of
 
     run, info, now = row.run, row.run.info, time.time()
@@ -73,11 +81,11 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
     if row.shown("elapsed") is not None:
         yield "elapsed", duration(row.shown("elapsed"))
     if info.get("hostname"):
-        yield "host", f"{info['hostname']}, process {info.get('process_id')} of {info.get('user')}"
+        yield "host", f"{info['hostname']}, process {info.get('process_id')}, user {info.get('user')}"
     if run.job_id:
         first = run.first_job_id
         again = f", first submitted as {first}" if first != run.job_id else ""
-        yield "job", f"{run.job_id} of {run.scheduler_title}{again}"
+        yield "job", f"{run.job_id} on {run.scheduler_title}{again}"
     yield "code", _code(info)
     yield "overrides", " ".join(run.overrides)
     yield "settings", _settings(row)
@@ -88,34 +96,34 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
     if "exit_status" in info:
         yield "exit", str(info["exit_status"])
     script = run.directory.script
-    yield "again", f"bash {shlex.quote(str(script))}" if script.exists() else ""
+    yield "run again", f"bash {shlex.quote(str(script))}" if script.exists() else ""
 
 
 def _code(info: Mapping[str, Any]) -> str:
-    """Which commit it ran, and whether the tree was changed."""
+    """Return the commit that the run used, and what was not in it."""
     version = info.get("version_manager")
     if not isinstance(version, Mapping):
         work_dir = info.get("work_dir")
-        return f"as it was in {work_dir} (no mlxp_versioning)" if work_dir else ""
+        return f"not recorded; the code in {work_dir} at that time (no mlxp_versioning)" if work_dir else ""
     changes = {
-        "none": "nothing was changed",
-        "committed": "changes were committed for it",
-        "kept": "with changes that no branch has",
-        "ignored": "changes were left out",
+        "none": "no uncommitted changes",
+        "committed": "changes were committed at the launch",
+        "kept": "includes changes that are on no branch",
+        "ignored": "without uncommitted changes",
     }
     changed = changes.get(str(version.get("uncommitted")), str(version.get("uncommitted")))
     lines = [f"{version.get('commit_hash')} on {version.get('branch')} of {version.get('repo_path')}; {changed}"]
     if version.get("untracked"):
         lines.append(f"without untracked {', '.join(version['untracked'])}")
     if not version.get("safe_copy"):
-        lines.append("run from the repository itself: later edits may have reached it")
+        lines.append("run in the repository itself, so later edits may have changed it")
     if version.get("loaded_from_repository"):
         lines.append(f"but loaded from the repository: {', '.join(version['loaded_from_repository'])}")
     return "\n".join(lines)
 
 
 def _settings(row: Row) -> str:
-    """mlxpy.yaml, as it was then; or the options that the launcher was given."""
+    """Return the settings at the launch (mlxpy.yaml), or else the launcher's options."""
     try:
         return (row.run.directory.metadata / "mlxpy.yaml").read_text(encoding="utf-8", errors="replace").rstrip()
     except OSError:
@@ -123,9 +131,9 @@ def _settings(row: Row) -> str:
 
         from mlxp_core.config.options import BatchOptions
 
-        usual = asdict(BatchOptions())
+        defaults = asdict(BatchOptions())
         options = row.run.launch.options if row.run.launch else {}
-        return " ".join(f"{key}={value}" for key, value in options.items() if value and usual.get(key) != value)
+        return " ".join(f"{key}={value}" for key, value in options.items() if value and defaults.get(key) != value)
 
 
 def _last_lines(file: Path) -> list[str]:
@@ -136,5 +144,5 @@ def _last_lines(file: Path) -> list[str]:
             text = stream.read().decode(errors="replace")
     except OSError:
         return []
-    # A progress bar writes one line again and again
+    # A progress bar rewrites one line after a carriage return
     return [line.rpartition("\r")[2] for line in text.rstrip().split("\n")[-_LAST_LINES:] if line.strip()]

@@ -1,4 +1,4 @@
-"""Tables of runs: fitted to a terminal, whole and plain in a pipe."""
+"""Tables of runs: fitted to the width of a terminal, complete and plain in a pipe."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import click
+from mlxp_core.console import say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-# A table that nobody reads from top to bottom: laying it out by rich would take seconds
-_MANY = 1_000
-_COLOURS = {
+# More rows than this are printed plainly: rich would need seconds for the layout
+_MAX_RICH_ROWS = 1_000
+_COLORS = {
     **dict.fromkeys(("COMPLETE",), "green"),
     **dict.fromkeys(("RUNNING", "COMPLETING"), "cyan"),
     **dict.fromkeys(("PENDING", "STARTING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"), "blue"),
@@ -23,21 +23,21 @@ _COLOURS = {
 }
 
 
-def colour(status: str) -> str:
-    """The colour of a status; what is not known here has failed in one way or other."""
-    return _COLOURS.get(status, "red")
+def color(status: str) -> str:
+    """Return the color of a status; all statuses that are not listed here are failures."""
+    return _COLORS.get(status, "red")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> None:
-    """Print a table; the cells of the column `status` have colours on a terminal that has some.
+    """Print a table, with colors in the column `status` if the terminal has colors.
 
     Args:
-        columns: their names.
-        rows: the cells of each.
-        spare: columns that a terminal too narrow for all goes without, the first one first.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        spare: Columns to leave out if the terminal is too narrow, first one first.
     """
-    if not sys.stdout.isatty() or len(rows) > _MANY:
-        click.echo("\n".join(plain_lines([columns, *rows])))
+    if not sys.stdout.isatty() or len(rows) > _MAX_RICH_ROWS:
+        say("\n".join(plain_lines([columns, *rows])))
         return
     from rich.console import Console
     from rich.measure import Measurement
@@ -53,11 +53,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Se
         table = rich_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
     console.print(table)
     if left_out:
-        console.print(f"Left out on this narrow terminal: {', '.join(left_out)} (see --columns).")
+        console.print(f"Columns left out on this narrow terminal: {', '.join(left_out)} (choose with --columns).")
 
 
 def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table that fits the terminal; long cells are folded, and nothing is cut off."""
+    """Return a table that fits the terminal; long cells are folded, not truncated."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -69,20 +69,20 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         else:
             table.add_column(column, no_wrap=column in ("run", "status"), overflow="fold")
     for row in rows:
-        cells = (Text(cell, colour(cell) if name == "status" else "") for name, cell in zip(columns, row, strict=True))
+        cells = (Text(cell, color(cell) if name == "status" else "") for name, cell in zip(columns, row, strict=True))
         table.add_row(*cells)
     return table
 
 
 def plain_lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Rows in columns, two blanks apart."""
+    """Return rows as lines with aligned columns, separated by two spaces."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def text_of(column: str, value: Any, now: float) -> str:
-    """A value as a table shows it."""
+    """Return a value as text for a table."""
     if value is None:
         return "-"
     if column == "elapsed":
@@ -101,7 +101,7 @@ def text_of(column: str, value: Any, now: float) -> str:
 
 
 def _metrics(values: Mapping[str, Any]) -> str:
-    """Metrics in a line; an epoch or step that all files are at is said once."""
+    """Return metrics in one line; an epoch or step that is the same in all files is shown once."""
     once = {}
     for counter in (".epoch", ".step"):
         found = [key for key in values if key.endswith(counter)]
@@ -118,7 +118,7 @@ def _short(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0:03:12`, `2d 03:04:05`."""
+    """Return a duration such as `0:03:12` or `2d 03:04:05`."""
     whole = max(0, int(seconds))
     days, rest = divmod(whole, 86400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
@@ -126,7 +126,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(iso: Any, now: float) -> str:
-    """A moment in this machine's time, and how long ago it was: `02:10 (3 min ago)`, `11-23 02:10 (2 d ago)`."""
+    """Return a time in the local zone and its age: `02:10 (3 min ago)`, `11-23 02:10 (2 d ago)`."""
     text, at = _local(str(iso), _day(now))
     return text if at is None else f"{text} ({ago(now - at)})"
 
@@ -146,7 +146,7 @@ def _local(iso: str, today: str) -> tuple[str, float | None]:
 
 
 def ago(seconds: float) -> str:
-    """How long ago something was, roughly."""
+    """Return a rounded age, such as `3 min ago`."""
     for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{int(seconds // length)} {name} ago"

@@ -1,4 +1,4 @@
-"""`mlxp watch`: runs as they go on."""
+"""`mlxp watch`: shows runs until they have finished."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlxp_core.cli.options import directory_argument, status_and_reason
+from mlxp_core.console import count, say
+
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
     from mlxp_core.results.watch import Change, Look, Watch
 
 _COLUMNS = ("run", "status", "elapsed", "overrides", "metrics")
-# Lines of the screen that are not runs
+# Lines of the screen for everything but the runs
 _FRAME = 12
 _CHANGES = 5
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path))
-@click.option("--interval", default=10.0, metavar="SECONDS", help="How often schedulers are asked. Default: 10.")
+@directory_argument
+@click.option("--interval", default=10.0, metavar="SECONDS", help="Time between scheduler queries.  [default: 10]")
 def watch(directory: Path, interval: float) -> None:
-    """Watch runs until all are over; exit status 1 if one did not complete.
+    """Watch runs until all have finished.
 
-    Of all sweeps in DIR (default: logs) those that are not over are watched, or the last one. Ctrl-C ends the watching,
-    not the runs.
+    It shows the sweeps in DIR (default: logs) that have pending or running runs, or the last sweep if there are none.
+    Ctrl-C stops watching; the runs continue. The exit status is 1 if one of the runs did not complete.
 
-    Example: mlxp watch && mlxp ls --sort -test.accuracy
+    \b
+    Examples:
+      mlxp watch
+      mlxp watch && mlxp ls --sort -test.accuracy
     """
+    from mlxp_core.actions.selection import check_directory
     from mlxp_core.results.watch import Watch
 
+    check_directory(directory)
     try:
         watched = Watch(directory)
         look = _live(watched, interval) if sys.stdout.isatty() else _lines(watched, interval)
@@ -44,25 +52,28 @@ def watch(directory: Path, interval: float) -> None:
 
 
 def _lines(watched: Watch, interval: float) -> Look:
-    """A line for each change."""
-    told: list[str] = []
+    """Print a line for each change."""
+    printed_notes: list[str] = []
     is_first = True
     while True:
         start = time.monotonic()
         look = watched.look()
         if is_first or look.changes:
-            for change in look.changes:
-                click.echo(_line(change))
-            click.echo(_summary(look))
-        _tell(look, told)
-        if look.over == len(look.rows):
+            for line in [*map(_line, look.changes), _summary(look)]:
+                if not say(line):  # the reader is gone, as in `mlxp watch | head`
+                    sys.exit(1)
+        for note in look.notes:
+            if note not in printed_notes:
+                printed_notes.append(note)
+                say(note, sys.stderr)
+        if look.finished == len(look.rows):
             return look
         is_first = False
-        _sleep(start, interval)
+        time.sleep(max(0, _next_look(start, interval) - time.monotonic()))
 
 
 def _live(watched: Watch, interval: float) -> Look:
-    """A table that changes with the runs."""
+    """Show a table that is updated in place."""
     from rich.console import Console
     from rich.live import Live
 
@@ -74,11 +85,11 @@ def _live(watched: Watch, interval: float) -> Look:
             look = watched.look()
             changes.extendleft(look.changes)
             live.update(_screen(look, changes, console.height), refresh=True)
-            if look.over == len(look.rows):
+            if look.finished == len(look.rows):
                 return look
-            until = _until(start, interval)
-            while time.monotonic() < until:  # the clocks go on
-                time.sleep(min(1, max(0, until - time.monotonic())))
+            end = _next_look(start, interval)
+            while time.monotonic() < end:  # the elapsed times advance every second
+                time.sleep(min(1, max(0, end - time.monotonic())))
                 live.update(_screen(look, changes, console.height), refresh=True)
 
 
@@ -90,9 +101,9 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     from mlxp_core.cli.tables import rich_table, text_of
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar.add_task(f"{len(look.rows)} runs", total=len(look.rows), completed=look.over)
-    # Those that go on first, then those that ended last
-    rows = sorted(look.rows, key=lambda row: (row.resolved.is_over, row.resolved.status != "RUNNING"))
+    bar.add_task(count(look.rows, "run"), total=len(look.rows), completed=look.finished)
+    # Running ones first, then other active ones, then the finished ones
+    rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
     shown = rows[: max(3, height - _FRAME)]
     now = time.time()
     table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
@@ -105,11 +116,10 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
 
 
 def _line(change: Change) -> str:
-    run, resolved = change.row.run, change.row.resolved
+    run = change.row.run
     before = f"{change.before} -> " if change.before else ""
-    reason = f" ({resolved.reason})" if resolved.reason else ""
     overrides = " ".join(change.row.shown("overrides"))
-    return f"{change.at}  {run.name}  {before}{resolved.status}{reason}  {overrides}".rstrip()
+    return f"{change.at}  {run.name}  {before}{status_and_reason(change.row.resolved)}  {overrides}".rstrip()
 
 
 def _counts(look: Look) -> str:
@@ -117,21 +127,11 @@ def _counts(look: Look) -> str:
 
 
 def _summary(look: Look) -> str:
-    return f"{look.over}/{len(look.rows)} over: {_counts(look)}"
+    return f"{look.finished}/{len(look.rows)} finished: {_counts(look)}"
 
 
-def _tell(look: Look, told: list[str]) -> None:
-    for note in look.notes:
-        if note not in told:
-            told.append(note)
-            click.echo(note, err=True)
-
-
-def _until(start: float, interval: float) -> float:
+def _next_look(start: float, interval: float) -> float:
+    """Return when to look again, on the monotonic clock; `start` is when the last look began."""
     from mlxp_core.results.watch import pause
 
     return time.monotonic() + pause(time.monotonic() - start, interval)
-
-
-def _sleep(start: float, interval: float) -> None:
-    time.sleep(max(0, _until(start, interval) - time.monotonic()))

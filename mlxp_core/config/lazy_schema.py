@@ -1,7 +1,7 @@
-"""Schemas that are made when they are asked for.
+"""Schemas that are created when Hydra reads them.
 
-OmegaConf takes 10 ms to make one of ours of its dataclass, and the ConfigStore, filled in every Hydra program on the
-machine, would make them all.
+OmegaConf needs 10 ms to create one of our schemas from its dataclass. The ConfigStore is filled in every Hydra program
+on the machine, and would create all of them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 _PROVIDER = "hydra-mlxp"
 
 
-@cache  # a composition asks several times, and copies what it gets
+@cache  # a composition reads a schema several times, and copies it
 def _make(schema: str) -> DictConfig:
-    made: DictConfig = OmegaConf.structured(getattr(import_module("mlxp_core.config.schemas"), schema))
-    return made
+    node: DictConfig = OmegaConf.structured(getattr(import_module("mlxp_core.config.schemas"), schema))
+    return node
 
 
 class LazySchema(ConfigNode):
-    """A node of the ConfigStore that is made of a dataclass in mlxp_core.config.schemas, given by name."""
+    """A node of the ConfigStore, created from a dataclass in mlxp_core.config.schemas that is given by name."""
 
     def __init__(self, name: str, group: str, package: str | None, schema: str) -> None:
         self._schema = schema
@@ -39,8 +39,8 @@ class LazySchema(ConfigNode):
 
 
 def store_lazily(name: str, group: str, schema: str, package: str | None = None) -> None:
-    """Store a schema as ConfigStore.store would."""
-    # Its own `store` makes the node at once; this is the rest of what it does
+    """Store a schema as ConfigStore.store does, without creating it."""
+    # ConfigStore.store creates the node, and then does this
     place = ConfigStore.instance().repo
     for part in group.split("/"):
         place = place.setdefault(part, {})

@@ -1,4 +1,4 @@
-"""Overrides in Hydra's own grammar."""
+"""Read and write overrides in Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-# What each run has of its own: a sweep gives it in each job, and a run that starts another time must not take it over
+# Keys that belong to one run: a sweep sets them for each job, and a rerun must not copy them
 OF_ONE_RUN = (
     "hydra.mode",
     "hydra.run.dir",
@@ -18,7 +18,7 @@ OF_ONE_RUN = (
 
 
 def override(key: str, value: str) -> str:
-    """An override that gives `key` exactly the text `value` (interpolations in it stay interpolations)."""
+    """Return an override that sets `key` to exactly the text `value` (interpolations in it stay interpolations)."""
     if re.fullmatch(
         r"/[\w/.-]*|0|[1-9][0-9]*|(?!(true|false|null|inf|nan)$)[A-Za-z]+", value, re.ASCII | re.IGNORECASE
     ):
@@ -27,10 +27,10 @@ def override(key: str, value: str) -> str:
 
 
 def key_of(text: str) -> str:
-    """The key that an override is about: `+a.b@c=1` is about `a.b`."""
+    """Return the key of an override: `a.b` for `+a.b@c=1`."""
     return text.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def literal(text: str) -> str:
-    """`text` with no interpolation in it: what looks like one stands for itself."""
+    """Escape interpolations in a text, so that they stand for themselves."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

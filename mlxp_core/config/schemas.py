@@ -1,6 +1,6 @@
-"""What Hydra's ConfigStore holds under our names: the options, and the targets that they are for.
+"""The nodes of Hydra's ConfigStore under our names: options, and the class that each node instantiates.
 
-Targets are strings, so that nothing is imported until it is used.
+The classes are given by name, so that they are imported only when they are used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mlxp_core.config.options import BatchOptions, LocalOptions, OAROptions, SLURMOptions
 
 
-@dataclass(eq=False, repr=False)  # made in every job: what nobody asks for is left out
+@dataclass(eq=False, repr=False)  # created in every job: without what is not used
 class SLURMConf(SLURMOptions):
     _target_: str = "hydra_plugins.mlxp.launchers.SLURMLauncher"
 
@@ -22,14 +22,14 @@ class OARConf(OAROptions):
 
 @dataclass(eq=False, repr=False)
 class MLXPConf(BatchOptions):
-    """Options of hydra/launcher=mlxp; those of one scheduler alone are added with `+`, e.g. +hydra.launcher.queue=x."""
+    """Options of hydra/launcher=mlxp; add those of one scheduler with `+`, e.g. +hydra.launcher.queue=x."""
 
     _target_: str = "hydra_plugins.mlxp.launchers.MLXPLauncher"
     # scheduler: OARScheduler, SLURMScheduler, NoScheduler, or the full name of a class; default: the project's
     name: str | None = None
     # job name; default: the last two parts of the run directory, e.g. logs/5
     job_name: str | None = None
-    # where there is no scheduler, runs at the same time; default: the number of cores that this process may use
+    # without a scheduler, maximum number of concurrent runs; default: number of cores that this process may use
     n_jobs: int | None = None
 
 
@@ -43,10 +43,10 @@ class LoggingConf:
     """Options of hydra/callbacks=mlxp_logging."""
 
     _target_: str = "mlxp_core.callbacks.LoggingCallback"
-    # directory of the numbered runs, relative to where the application is started; default: the project's, else ./logs
+    # directory of the numbered runs, relative to the working directory; default: the project's, else ./logs
     parent_log_dir: str | None = None
-    # put the one run of this command into the directory of this number, to resume it; default: the project's, else -1,
-    # the next free one
+    # number of the run directory, for a command with a single run, for example to resume that run; default: the
+    # project's, else -1, the next free number
     forced_log_id: int | None = None
 
 
@@ -55,16 +55,15 @@ class VersioningConf:
     """Options of hydra/callbacks=mlxp_versioning."""
 
     _target_: str = "mlxp_core.callbacks.VersioningCallback"
-    # files that git does not know: ask, add, ignore or refuse; default: ask
+    # what to do with untracked files: ask, add, ignore or refuse; default: ask
     untracked: str = "ask"
-    # changes since the last commit: ask, commit, keep (for this launch only), ignore or refuse; default: ask
+    # what to do with uncommitted changes: ask, commit, keep (for this launch only), ignore or refuse; default: ask
     uncommitted: str = "ask"
-    # where the code runs: ask, copy or repository; default: ask
+    # where to run the code: ask, copy or repository; default: ask
     run_from: str = "ask"
-    # directory of the safe copies, relative to where the application is started; default: the project's, else
-    # ./.workdir
+    # directory of the safe copies, relative to the working directory; default: the project's, else ./.workdir
     parent_work_dir: str | None = None
     # record the installed distributions that the code imports; default: the project's, else false
     compute_requirements: bool | None = None
-    # untracked paths that the safe copy gets links to, relative to where the application is started; default: none
+    # untracked paths to link into the safe copy, relative to the working directory; default: none
     links: list[str] = field(default_factory=list)

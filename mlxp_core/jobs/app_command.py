@@ -1,4 +1,4 @@
-"""How this application is started again: by the command line that started it, less what belongs to this one launch."""
+"""The command that starts this application again: its command line without what belongs to one launch only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from mlxp_core.errors import AppCommandError
 
-# Interpreter options whose value is the next word when it is not in the same one (`python --help`).
+# Interpreter options with a value, in the same word or in the next one (`python --help`)
 _OPTIONS_WITH_VALUE = "WX"
 
 
@@ -23,11 +23,11 @@ class AppCommand:
     """The command that starts the application, up to its overrides.
 
     Attributes:
-        start: interpreter, its options, and the program.
+        start: Interpreter, its options, and the program.
         hydra_options: Hydra's own options (--config-name, ...).
-        cwd: where the application was started.
-        environment: variables that the start depends on (PYTHONPATH).
-        env_copy: variables that the user listed in hydra.job.env_copy, for a job that does not inherit them.
+        cwd: Directory in which the application starts.
+        environment: Variables on which the start depends (PYTHONPATH).
+        env_copy: Variables in hydra.job.env_copy, for a job that does not inherit them.
     """
 
     start: tuple[str, ...]
@@ -38,26 +38,26 @@ class AppCommand:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """All of it, up to the overrides."""
+        """The words of the command, up to the overrides."""
         return (*self.start, *self.hydra_options)
 
 
 def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path) -> AppCommand:
-    """How to start the application that runs in this process again.
+    """Return the command that starts the application of this process again.
 
     Args:
-        config: the configuration of the sweep, whose hydra node says where it was started.
-        moved: where a file or directory that the command names is then.
+        config: Configuration of the sweep.
+        moved: Function from a path in the command to its path at that time.
 
     Raises:
-        AppCommandError: there is no such command (a notebook, `compose`, a test runner, ...).
+        AppCommandError: There is no such command (a notebook, `compose`, a test runner, ...).
     """
     cwd = Path(config.hydra.runtime.cwd)
     if _hydra_main() is None:
         raise AppCommandError(_cannot("@hydra.main did not read this process's command line"))
 
     def word(text: str) -> str:
-        """A word that names a path; as it is, where it means the right one from the new directory."""
+        """The word for a moved path; unchanged if it is right in the new directory."""
         new = moved(cwd / text)
         return text if os.path.normpath(moved(cwd) / text) == os.path.normpath(new) else str(new)
 
@@ -71,15 +71,15 @@ def current_app_command(config: DictConfig, moved: Callable[[Path], Path] = Path
 
 
 def same_command(command: AppCommand, overrides: Sequence[str]) -> list[str]:
-    """The words that started the application, with overrides added to its own.
+    """Return the command line of this process with more overrides.
 
     Args:
-        command: how it is started; its program and paths stand for those of this process.
-        overrides: placed behind its last one, because Hydra 1.3 wants all of them in one place.
+        command: Command whose program and paths replace those of this process.
+        overrides: Overrides to add after the last one, because Hydra 1.3 wants all overrides in one place.
     """
     words = split_interpreter_options(sys.orig_argv[1:])[1]
     program = 2 if words[0] == "-m" else 1
-    own = words[program:]  # not sys.argv, which the program may have changed, and will change again
+    own = words[program:]  # not sys.argv, which the program may have changed and would change again
     given = hydra_utils.get_args_parser().parse_intermixed_args(sys.argv[1:])
     moved = dict(zip(_hydra_options(sys.argv[1:], str), command.hydra_options, strict=True))
     own = [_replaced(word, moved) for word in own]
@@ -89,13 +89,13 @@ def same_command(command: AppCommand, overrides: Sequence[str]) -> list[str]:
 
 
 def _replaced(word: str, moved: Mapping[str, str]) -> str:
-    """A word with the path in it moved: `conf`, `--config-dir=conf`."""
+    """A word whose path is replaced: `conf`, `--config-dir=conf`."""
     name, equals, value = word.rpartition("=")
     return f"{name}{equals}{moved.get(value, value)}" if name.startswith("-") or not name else word
 
 
 def application_files() -> list[Path]:
-    """The program's own file, and that of the function under @hydra.main, as far as they are known."""
+    """Return the file of the program and that of the function under @hydra.main, as far as they are known."""
     frame = _hydra_main()
     function = frame.f_locals.get("task_function") if frame else None
     modules = [sys.modules["__main__"], sys.modules.get(getattr(function, "__module__", ""))]
@@ -115,7 +115,7 @@ def _cannot(reason: str) -> str:
 
 
 def _hydra_main() -> FrameType | None:
-    """The call in which Hydra itself parsed sys.argv for the run or sweep that is going on."""
+    """The call in which Hydra parsed sys.argv for the present run or sweep, if there is one."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not hydra_utils._run_hydra.__code__:
         frame = frame.f_back
@@ -143,7 +143,7 @@ def _program(orig_argv: Sequence[str], cwd: Path, word: Callable[[str], str]) ->
 
 
 def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split the words behind the interpreter into its options and the program with what follows.
+    """Split the words after the interpreter into its options and the program with its arguments.
 
     The program is `["main.py", ...]` or `["-m", "package.module", ...]`; it is empty for `python -c` and an interactive
     interpreter. Options may be joined (`-um module`, `-Xdev`); see the manual page python(1).
@@ -167,7 +167,7 @@ def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str
                 options += [kept + letter + value] if value else [kept + letter, rest.pop(0)]
                 kept = "-"
                 break
-            if letter != "i":  # a prompt after the end: a job has nobody to ask
+            if letter != "i":  # a prompt after the program, which a job cannot answer
                 kept += letter
         if kept != "-":
             options.append(kept)
@@ -175,12 +175,12 @@ def split_interpreter_options(words: Sequence[str]) -> tuple[list[str], list[str
 
 
 def _hydra_options(words: Sequence[str], word: Callable[[str], str]) -> list[str]:
-    """Hydra's own options that choose the configuration; its overrides come from the composed configuration."""
+    """Hydra's options that choose the configuration; the overrides come from the composed configuration."""
     arguments = hydra_utils.get_args_parser().parse_intermixed_args(list(words))
     options = []
     for name in ("config_path", "config_name", "config_dir"):
         if (value := getattr(arguments, name)) is not None:
-            # --config-path is relative to the file of the function under @hydra.main, which moves with it
+            # A relative --config-path starts at the file of the function under @hydra.main, and moves with it
             names_path = name == "config_dir" or (name == "config_path" and Path(value).is_absolute())
             options += [f"--{name.replace('_', '-')}", word(value) if names_path else value]
     return options

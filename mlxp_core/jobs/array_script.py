@@ -1,7 +1,7 @@
-"""The text of the script that one request hands to a scheduler for many runs.
+"""The text of an array script: one submission request for many runs.
 
-It holds no run's own words: beside it, in the request's directory, the link N leads to the directory of run N, or the
-directory N holds the links to the runs that share job N.
+It contains nothing of a single run. In the request's directory, next to the script, the link N leads to the directory
+of run N; where runs share jobs, the directory N contains the links to the runs of job N.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from mlxp_core.jobs.script import Job, shell_word
 
 @dataclass(frozen=True)
 class Array:
-    """Runs that one request hands over.
+    """The runs of one submission request.
 
     Attributes:
-        directory: the request's own, absolute.
-        name: the job's name, if the user gave one.
-        jobs: one for each run, in their order.
-        runs_per_job: so many of them share a job.
-        parallel_runs: of these, so many at the same time.
-        array_parallelism: runs at the same time, at most; None for no limit.
+        directory: Directory of the request, absolute.
+        name: Name of the job, if the user chose one.
+        jobs: The runs, in order.
+        runs_per_job: Number of runs that share a job.
+        parallel_runs: Maximum number of concurrent runs in a job.
+        array_parallelism: Maximum number of concurrent runs in the array; None for no limit.
     """
 
     directory: Path
@@ -35,22 +35,22 @@ class Array:
 
     @property
     def tasks(self) -> int:
-        """How many jobs the scheduler makes of it."""
+        """Number of tasks: each is one job for the scheduler."""
         return -(-len(self.jobs) // self.runs_per_job)
 
     @property
     def parallel_tasks(self) -> int | None:
-        """How many of them run at the same time, at most; None for no limit."""
+        """Maximum number of concurrent tasks; None for no limit."""
         return None if self.array_parallelism is None else self.array_parallelism // self.parallel_runs
 
     @property
     def params(self) -> Path:
-        """A file with a line for each task, for schedulers that read the tasks' arguments from one."""
+        """File with one line of arguments for each task, for schedulers that read such a file."""
         return self.directory / "params"
 
     @property
     def default_name(self) -> str:
-        """The name of the first run, and where the last one ends: `logs/5-16`."""
+        """The name of the first run and the number of the last one: `logs/5-16`."""
         first, last = self.jobs[0].run.path, self.jobs[-1].run.path
         name = self.jobs[0].default_name
         return f"{name}-{last.name}" if first.parent == last.parent and first != last else name
@@ -63,38 +63,41 @@ def array_script(
     directives: Sequence[str],
     index: str,
     setup: Sequence[str] = (),
-    attempt: str = "",
+    requeue_options: str = "",
 ) -> str:
-    """The script of an array.
+    """Return the script of an array.
 
     Args:
-        array: the runs.
-        shell: that reads this script and those of the runs.
-        directives: whole lines for the scheduler.
-        index: the shell word by which a task knows its number.
-        setup: shell lines before all others; `here` is the request's directory, `task` the task's.
-        attempt: the options of `python -m mlxp_core.jobs.requeue_wrapper`, shell words, for jobs that may start again.
+        array: The runs.
+        shell: Shell that runs this script and those of the runs.
+        directives: Directives of the scheduler with their prefix.
+        index: Shell word that expands to the index of a task.
+        setup: Shell lines before the command. The variable `here` is the directory of the request, `task` the link or
+            the directory of the task.
+        requeue_options: Options of `python -m mlxp_core.jobs.requeue_wrapper` as shell words, for jobs that can be
+            requeued.
     """
-    comment = "# Task N of this array is the run that the link N in the directory of this script leads to."
+    comment = "# Task N of this array runs N/script.sh; N is a link to a run directory."
     start = [f'exec {shell_word(shell)} "$task"/script.sh']
     if array.runs_per_job > 1:
         info = array.jobs[0].run.info.relative_to(array.jobs[0].run.path)
         comment = (
-            f"# Task N of this array is the runs that the links in the directory N lead to: {array.runs_per_job}, "
+            f"# Task N of this array runs the scripts of the {array.runs_per_job} runs linked in the directory N, "
             f"{array.parallel_runs} at a time."
         )
         start = [
-            "# A run that fails does not stop the others; one that completed is not run again with its job.",
+            "# A run that fails does not stop the others. If the job is requeued, completed runs are skipped.",
             f"cd \"$task\" && seq 0 {array.runs_per_job - 1} | xargs -P {array.parallel_runs} -I '{{}}' sh -c '",
             '    [ -L "$1" ] || exit 0',
             '    if grep -qs "^status: COMPLETE" "$1/$2"; then exit 0; fi',
             '    "$3" "$1"/script.sh >> "$1"/log.stdout 2>> "$1"/log.stderr || exit 1',
             f"' sh '{{}}' {shell_word(str(info))} {shell_word(shell)}",
         ]
-        if attempt:
+        if requeue_options:
+            python = shell_word(array.jobs[0].app.argv[0])
             start = [
-                "# A run that fails does not stop the others; one that completed is not run again with its job.",
-                f"cd / && exec {shell_word(array.jobs[0].app.argv[0])} -m mlxp_core.jobs.requeue_wrapper {attempt} \\",
+                "# A run that fails does not stop the others. If the job is requeued, completed runs are skipped.",
+                f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
                 f'    --directory "$task" --info {shell_word(str(info))} '
                 f"--shell {shell_word(shell)} --parallel {array.parallel_runs}",
             ]

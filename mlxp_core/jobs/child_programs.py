@@ -1,4 +1,4 @@
-"""Programs that a job runs, some at a time, and that are told by a signal when its time is nearly over."""
+"""The programs that a job runs, several at a time; a signal notifies them when its time limit approaches."""
 
 from __future__ import annotations
 
@@ -14,110 +14,113 @@ from mlxp_core.commands import start_program
 
 
 @dataclass
-class Child:
+class ChildProgram:
     """One program.
 
     Attributes:
-        argv: its words.
-        info: the record of its run.
-        log: where its output is appended (log.stdout, log.stderr); None for our own output.
-        status: how it ended, as the shell gives it; None when it did not start.
-        told: whether the signal was passed on to it.
+        argv: Words of its command.
+        info: Record of its run.
+        log: Directory with log.stdout and log.stderr, to which its output is appended; None for the job's own output.
+        exit_status: Its exit status as a shell gives it, 128 + n for signal n; None if it has not started.
+        notified: Whether it was sent the signal.
     """
 
     argv: Sequence[str]
     info: Path
     log: Path | None = None
-    status: int | None = None
-    told: bool = False
+    exit_status: int | None = None
+    notified: bool = False
 
 
-class Children:
+class ChildPrograms:
     """The programs of a job.
 
     Args:
-        children: in the order of their start.
-        parallel: so many at a time.
-        signal_name: of the signal that tells, e.g. USR2.
-        seconds: how long a program that was told may go on; None for the rest of the job's time.
-        final_signal: the signal that ends a program then, and SIGKILL follows.
-        patience_s: so many seconds later.
+        programs: Programs in the order of their starts.
+        parallel: Maximum number of concurrent programs.
+        signal_name: Signal that notifies them, without SIG: USR2.
+        grace_s: Time that a notified program has to end by itself, in seconds; None for the rest of the job's time.
+        final_signal: Signal for programs that still run then.
+        kill_grace_s: Time between that signal and SIGKILL, in seconds.
 
     Attributes:
-        told: whether the signal came; then no other program starts.
-        ended: whether something else wants the job to end: scancel, Ctrl-C, ...
+        notified: Whether the signal came. No program starts after it.
+        stopped: Whether another signal came that ends the job (scancel, Ctrl-C, ...).
     """
 
     def __init__(
         self,
-        children: Sequence[Child],
+        programs: Sequence[ChildProgram],
         parallel: int,
         *,
         signal_name: str,
-        seconds: int | None,
+        grace_s: int | None,
         final_signal: signal.Signals,
-        patience_s: int,
+        kill_grace_s: int,
     ) -> None:
-        self.told = self.ended = False
-        self._waiting = list(children)
+        self.notified = self.stopped = False
+        self._waiting = list(programs)
         self._parallel = parallel
         self._signal = signal.Signals[f"SIG{signal_name}"]
-        self._seconds = seconds
-        self._last_call = final_signal
-        self._patience_s = patience_s
-        self._running: dict[int, Child] = {}
+        self._grace_s = grace_s
+        self._final_signal = final_signal
+        self._kill_grace_s = kill_grace_s
+        self._running: dict[int, ChildProgram] = {}
 
     def run(self) -> None:
-        """Start the programs and wait for them; what else the job script had started is not waited for."""
-        # Nothing but SIGKILL ends this process: the terminal and the schedulers signal the programs, too
+        """Start the programs and wait for them, but not for what else the job script has started."""
+        # Only SIGKILL ends this process: terminals and schedulers signal the programs as well
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                signal.signal(number, self._on_end)
+                signal.signal(number, self._on_stop)
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda *_: None)
-        signal.signal(self._signal, self._on_told)
-        signal.signal(signal.SIGALRM, self._on_time_over)
+        signal.signal(self._signal, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_alarm)
         while True:
-            while self._waiting and len(self._running) < self._parallel and not (self.told or self.ended):
+            while self._waiting and len(self._running) < self._parallel and not (self.notified or self.stopped):
                 self._start(self._waiting.pop(0))
             if not self._running:
                 break
             pid, status = os.wait()
             if pid in self._running:
                 code = os.waitstatus_to_exitcode(status)
-                self._running.pop(pid).status = code if code >= 0 else 128 - code
+                self._running.pop(pid).exit_status = code if code >= 0 else 128 - code
         signal.alarm(0)
 
-    def _start(self, child: Child) -> None:
+    def _start(self, program: ChildProgram) -> None:
         try:
-            self._running[start_program(child.argv, child.log)] = child
+            pid = start_program(program.argv, program.log)
         except OSError as error:
-            child.status = 127
-            print(f"{child.argv[0]}: {error.strerror}", file=sys.stderr)
-        if self.told and not child.told:  # the signal came just now
-            self._pass_on()
-
-    def _on_end(self, *_: object) -> None:
-        self.ended = True
-
-    def _on_told(self, *_: object) -> None:
-        if self.told:  # OAR repeats it every 10 s, and a program may be saving its work
+            program.exit_status = 127
+            print(f"{program.argv[0]}: {error.strerror}", file=sys.stderr)
             return
-        self.told = True
-        self._pass_on()
-        if self._seconds is not None:
-            signal.alarm(self._seconds)
+        self._running[pid] = program
+        if self.notified and not program.notified:  # the signal came between the start and this entry
+            self._notify(pid, program)
 
-    def _pass_on(self) -> None:
-        for pid, child in list(self._running.items()):
-            child.told = True
-            _send(pid, self._signal)
+    def _notify(self, pid: int, program: ChildProgram) -> None:
+        """Send a program the signal, once: a second one could end it while it saves its work."""
+        program.notified = True
+        _send(pid, self._signal)
 
-    def _on_time_over(self, *_: object) -> None:
+    def _on_stop(self, *_: object) -> None:
+        self.stopped = True
+
+    def _on_signal(self, *_: object) -> None:
+        if self.notified:  # OAR repeats the signal every 10 s
+            return
+        self.notified = True
+        for pid, program in list(self._running.items()):
+            self._notify(pid, program)
+        if self._grace_s is not None:
+            signal.alarm(self._grace_s)
+
+    def _on_alarm(self, *_: object) -> None:
         for pid in list(self._running):
-            _send(pid, self._last_call)
-        self._last_call = signal.SIGKILL
-        signal.alarm(self._patience_s)
+            _send(pid, self._final_signal)
+        self._final_signal = signal.SIGKILL
+        signal.alarm(self._kill_grace_s)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

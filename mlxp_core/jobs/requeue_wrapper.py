@@ -1,11 +1,14 @@
-"""What a job script becomes where its job may start again (hydra.launcher.max_requeues): what the scheduler signals.
+"""The program around the application in jobs that can be requeued (hydra.launcher.max_requeues).
 
     python -m mlxp_core.jobs.requeue_wrapper OPTIONS -- COMMAND     one run
-    python -m mlxp_core.jobs.requeue_wrapper OPTIONS                those that share a job
+    python -m mlxp_core.jobs.requeue_wrapper OPTIONS                several runs that share a job
 
-The application keeps its terminal, its standard input and its exit status. The signal is passed on to it: it may save
-its work, and a program that does not know the signal is ended by it. A run that was told and did not complete has its
-job started again; one that failed by itself meanwhile, by an exception, is a failure.
+Job scripts on disk contain these command lines: the name of this module and its options must not change.
+
+The application keeps its terminal, its standard input and its exit status. When its time limit approaches, the wrapper
+passes the scheduler's signal on, and the application can save its work; one without a handler is terminated by the
+signal. If a notified run did not complete, the wrapper has its job requeued. A run that raised an exception failed, and
+is not requeued.
 """
 
 from __future__ import annotations
@@ -21,68 +24,71 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlxp_core.commands import run_command
-from mlxp_core.errors import CommandError, RunDirectoryError
-from mlxp_core.jobs.child_programs import Child, Children
-from mlxp_core.jobs.record_end import EXIT_STATUS, is_of, record_exit_status
+from mlxp_core.errors import CommandError, MlxpError, RunDirectoryError
+from mlxp_core.jobs.child_programs import ChildProgram, ChildPrograms
+from mlxp_core.jobs.record_end import EXIT_STATUS, is_from_start, record_exit_status
 from mlxp_core.runs.info import RunStatus, read_info, requeued, requeues, write_info
 
 BY_HAND = "by-hand"
-# Set for runs that share a job, which is not theirs to have started again
+# Set for runs that share a job: only the job's own wrapper has it requeued
 _SHARED = "MLXP_SHARED_JOB"
 # SLURM's commands give up after about 10 s
-_TRIES, _PAUSE_S = 3, 3
+_REQUEUE_TRIES = 3
+_RETRY_INTERVAL_S = 3
+_REQUEUE_TIMEOUT_S = 30
 
 
-class Attempt:
-    """One attempt of a job.
+class RequeueWrapper:
+    """One start of a job.
 
     Args:
-        options: of the command line.
-        programs: that it runs.
-        parallel: so many at a time.
-        final_signal: the signal that ends one which goes on after it was told.
-        patience_s: how long that may take, in seconds.
+        options: Command line of this program.
+        programs: Programs of the job.
+        parallel: Maximum number of concurrent programs.
+        final_signal: Signal for a program that still runs at the end of its grace period.
+        kill_grace_s: Time between that signal and SIGKILL, in seconds.
     """
 
     def __init__(
         self,
         options: Namespace,
-        programs: Sequence[Child],
+        programs: Sequence[ChildProgram],
         parallel: int,
         final_signal: signal.Signals = signal.SIGTERM,
-        patience_s: int = 5,
+        kill_grace_s: int = 5,
     ) -> None:
         self._options = options
-        self._start_time = time.time()
-        self._is_shared = _SHARED in os.environ
-        self._requeues = max((requeues(read_info(child.info), options.job) for child in programs), default=0)
-        # When nothing starts it again, a program that goes on has the rest of the time
-        seconds = None if self._is_shared or self._why_not() else options.seconds
-        self.children = Children(
+        self.start_time = time.time()
+        self.is_shared = _SHARED in os.environ
+        self._requeues = max((requeues(read_info(program.info), options.job) for program in programs), default=0)
+        # In a job that cannot be requeued, a notified program has the rest of the time
+        grace_s = None if self.is_shared or self._why_not() else options.grace_s
+        self.programs = ChildPrograms(
             programs,
             parallel,
             signal_name=options.signal,
-            seconds=seconds,
+            grace_s=grace_s,
             final_signal=final_signal,
-            patience_s=patience_s,
+            kill_grace_s=kill_grace_s,
         )
 
-    def interrupted(self, child: Child) -> bool:
-        """Whether a program was told and did not complete, and it was no failure of its own."""
-        info = read_info(child.info)
+    def was_interrupted(self, program: ChildProgram) -> bool:
+        """Whether a program was notified and did not complete, without an exception of its own."""
+        info = read_info(program.info)
         has_failed = info.get("status") == RunStatus.FAILED and info["error"]["type"] != EXIT_STATUS
-        return child.told and child.status != 0 and not (has_failed and is_of(info, int(self._start_time)))
+        own_failure = has_failed and is_from_start(info, int(self.start_time))
+        return program.notified and program.exit_status != 0 and not own_failure
 
-    def starts_again(self, programs: Sequence[Child]) -> bool:
-        """Have the job started again for the sake of some programs; their logs say so, or why it is not.
+    def requeue(self, programs: Sequence[ChildProgram]) -> bool:
+        """Have the job requeued, and say in the logs of these programs that it is, or why not; return whether it is.
 
-        A run's record says that it waits before the scheduler is asked: SLURM ends this process when it agrees.
+        The runs' records say so before the scheduler is asked: SLURM ends this process when it agrees.
         """
-        if self._is_shared or self.children.ended:
+        if self.programs.stopped:
             return False
         why_not = self._why_not()
         if not why_not:
-            before = [(child.info, read_info(child.info)) for child in programs]
+            before = [(program.info, read_info(program.info)) for program in programs]
             try:
                 for path, info in before:
                     write_info(path, requeued(info, self._options.job))
@@ -91,95 +97,117 @@ class Attempt:
                     for path, info in before:
                         write_info(path, info)
             except RunDirectoryError as error:
-                why_not = f"because its record cannot say so: {error}"
-        what = f"starts again ({self._requeues + 1} of {self._options.requeues})."
+                why_not = f"its record cannot be updated. {error}"
+        outcome = f"its job is requeued ({self._requeues + 1} of {self._options.max_requeues})."
         if why_not:
-            what = f"does not start again, {why_not}"
+            outcome = f"its job is not requeued: {why_not}"
         signal_name = self._options.signal
-        message = f"mlxp: The time is nearly over ({signal_name}), and the run did not complete: its job {what}\n"
-        for child in programs:
-            if child.log is None:
+        message = f"mlxp: The time limit is near ({signal_name}) and the run did not complete: {outcome}\n"
+        for program in programs:
+            if program.log is None:
                 print(message, end="", file=sys.stderr)
             else:
-                with suppress(OSError), (child.log / "log.stderr").open("a", encoding="utf-8") as log:
+                with suppress(OSError), (program.log / "log.stderr").open("a", encoding="utf-8") as log:
                     log.write(message)
         return not why_not
 
     def _why_not(self) -> str:
-        """Why the job cannot start again; empty when it can."""
+        """Why the job cannot be requeued; empty if it can."""
         if self._options.job == BY_HAND:
-            return "because it was started by hand."
-        if self._requeues >= self._options.requeues:
-            return f"because of hydra.launcher.max_requeues={self._options.requeues}; submit script.sh again to go on."
+            return "it was started by hand."
+        if self._requeues >= self._options.max_requeues:
+            limit = self._options.max_requeues
+            return f"hydra.launcher.max_requeues={limit} is reached; submit script.sh again to continue."
         return ""
 
     def _ask(self) -> str:
-        """Ask for another start; say why it is refused."""
+        """Ask the scheduler to requeue the job; return why it does not, empty if it does."""
         if self._options.exit_status:
-            time.sleep(max(0, self._start_time + self._options.after + 2 - time.time()))
+            time.sleep(max(0, self.start_time + self._options.min_runtime_s + 2 - time.time()))
             return ""
         argv = [*shlex.split(self._options.command), self._options.job]
-        for _ in range(_TRIES):
+        for _ in range(_REQUEUE_TRIES):
             try:
-                answer = run_command(argv, timeout_s=30)
+                answer = run_command(argv, timeout_s=_REQUEUE_TIMEOUT_S)
                 if answer.exit_status == 0:
                     return ""
                 text = answer.text
             except CommandError as error:
                 text = str(error)
-            time.sleep(_PAUSE_S)
-            if self.children.ended:  # by the scheduler, which agreed and ended the command with all others
+            time.sleep(_RETRY_INTERVAL_S)
+            if self.programs.stopped:  # the scheduler agreed and ended the job, and the command with it
                 return ""
-        return f"because '{shlex.join(argv)}' failed ({text}); submit script.sh again to go on."
+        return f"'{shlex.join(argv)}' failed ({text}); submit script.sh again to continue."
 
 
 def run_one(options: Namespace) -> int:
-    """One run: pass the signal on to the application, record its end, and return its exit status."""
+    """Run the application, record its end unless its job is requeued, and return the exit status of the job.
+
+    Of a run that shares a job and was interrupted, the job's own wrapper records the end, when it knows whether the job
+    is requeued. A launch that waits for results would otherwise take the run for failed.
+    """
     os.chdir(options.directory)
     os.environ["PWD"] = options.directory
-    child = Child(options.words, Path(options.info))
-    attempt = Attempt(options, [child], 1)
-    attempt.children.run()
-    assert child.status is not None
-    if attempt.interrupted(child) and attempt.starts_again([child]):
-        return options.exit_status or child.status
-    record_exit_status(child.info, child.status, options.start)
-    return child.status
+    program = ChildProgram(options.words, Path(options.info))
+    wrapper = RequeueWrapper(options, [program], 1)
+    wrapper.programs.run()
+    assert program.exit_status is not None
+    if wrapper.was_interrupted(program):
+        if wrapper.is_shared:
+            return program.exit_status
+        if wrapper.requeue([program]):
+            return options.exit_status or program.exit_status
+    _record_end(program, options.start)
+    return program.exit_status
 
 
 def run_several(options: Namespace) -> int:
-    """The runs that share a job, without those that completed; one that fails does not stop the others."""
+    """Run the scripts of runs that share a job, except those that completed; return the exit status of the job.
+
+    A run that fails does not stop the others.
+    """
     links = sorted(Path(options.directory).glob("[0-9]*"), key=lambda link: int(link.name))
     runs = [
-        Child([options.shell, str(link / "script.sh")], link / options.info, link)
+        ChildProgram([options.shell, str(link / "script.sh")], link / options.info, link)
         for link in links
         if read_info(link / options.info).get("status") != RunStatus.COMPLETE
     ]
-    # Each has a program like this one around its application, which SIGALRM lets end that
-    attempt = Attempt(options, runs, options.parallel, signal.SIGALRM, 10)
+    # Each has a wrapper of its own around its application, which SIGALRM makes end the application
+    wrapper = RequeueWrapper(options, runs, options.parallel, signal.SIGALRM, 10)
     os.environ[_SHARED] = "yes"
-    attempt.children.run()
-    left = [run for run in runs if run.status is None or attempt.interrupted(run)]
-    if attempt.children.told and left and attempt.starts_again(left):
+    wrapper.programs.run()
+    left = [run for run in runs if run.exit_status is None or wrapper.was_interrupted(run)]
+    if wrapper.programs.notified and left and wrapper.requeue(left):
         return options.exit_status or 1
-    return int(any(run.status != 0 for run in runs))
+    for run in left:
+        _record_end(run, int(wrapper.start_time))
+    return int(any(run.exit_status != 0 for run in runs))
+
+
+def _record_end(program: ChildProgram, start: int) -> None:
+    """Record the end of a program that has started, in the record of the start of its run at `start` or later."""
+    if program.exit_status is not None:
+        try:
+            record_exit_status(program.info, program.exit_status, start)
+        except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
+            print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
 
 
 def _parsed(words: Sequence[str]) -> Namespace:
-    """The command line of this module; what is behind `--` is the application's."""
+    """The options of this module; `words` is the application's command line, after `--`."""
     parser = ArgumentParser(prog="mlxp_core.jobs.requeue_wrapper")
-    parser.add_argument("--signal", help="that tells of the time limit, e.g. USR2")
-    parser.add_argument("--seconds", type=int, help="that the application has after the signal")
-    parser.add_argument("--requeues", type=int, help="how often the job starts again, at most")
-    parser.add_argument("--job", help="what the scheduler calls the job in all its attempts")
-    parser.add_argument("--command", help="is given the job, and starts it again")
-    parser.add_argument("--exit-status", type=int, default=0, help="with which the job starts again")
-    parser.add_argument("--after", type=int, default=0, help="seconds that it must have run for that")
-    parser.add_argument("--directory", help="where the application starts, or where the links to the runs are")
-    parser.add_argument("--info", help="the run's record; of several runs, its place in their directories")
-    parser.add_argument("--start", type=int, help="when the script started, in seconds since the epoch")
-    parser.add_argument("--shell", help="that reads the scripts of several runs")
-    parser.add_argument("--parallel", type=int, help="so many of them at a time")
+    parser.add_argument("--signal", help="signal that the scheduler sends when the time limit is near: USR2")
+    parser.add_argument("--grace-s", type=int, help="time that the application has after the signal, in seconds")
+    parser.add_argument("--max-requeues", type=int, help="maximum number of requeues")
+    parser.add_argument("--job", help=f"id of the job, the same after a requeue; {BY_HAND} outside of a job")
+    parser.add_argument("--command", help="command that requeues the job, given its id")
+    parser.add_argument("--exit-status", type=int, default=0, help="exit status that requeues the job")
+    parser.add_argument("--min-runtime-s", type=int, default=0, help="time after which that status has this effect")
+    parser.add_argument("--directory", help="directory of the application, or of the links to the runs")
+    parser.add_argument("--info", help="record of the run; with several runs, its path in their directories")
+    parser.add_argument("--start", type=int, help="time at which the script started, in seconds since the epoch")
+    parser.add_argument("--shell", help="shell that runs the scripts of several runs")
+    parser.add_argument("--parallel", type=int, help="maximum number of concurrent runs")
     end = words.index("--") if "--" in words else len(words)
     options = parser.parse_args(words[:end])
     options.words = list(words[end + 1 :])
@@ -188,4 +216,7 @@ def _parsed(words: Sequence[str]) -> Namespace:
 
 if __name__ == "__main__":
     parsed = _parsed(sys.argv[1:])
-    sys.exit(run_one(parsed) if parsed.words else run_several(parsed))
+    try:
+        sys.exit(run_one(parsed) if parsed.words else run_several(parsed))
+    except MlxpError as error:
+        sys.exit(f"mlxp: {error}")

@@ -1,4 +1,4 @@
-"""The text of a job script: one run, complete, readable, and able to run by hand from any directory."""
+"""The text of a job script: complete and readable, it runs one job, also by hand and from any directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlxp_core.runs.directory import RunDirectory
 if TYPE_CHECKING:
     from mlxp_core.jobs.app_command import AppCommand
 
-# Set in every script, for the run and all that it starts: a run must not launch runs.
+# Variable with the run directory, in the environment of each run: a run must not launch runs
 RUN_MARKER = "MLXP_RUN_DIR"
 
 _LINE_BREAK = '"$newline"'
@@ -24,10 +24,10 @@ class Job:
     """One run as a scheduler sees it.
 
     Attributes:
-        name: the job's name, if the user gave one.
-        run: where it runs.
-        app: how the application is started.
-        overrides: what is added to that command, in groups that the script shows a line each.
+        name: Name of the job, if the user chose one.
+        run: Run directory.
+        app: Command that starts the application.
+        overrides: Overrides for that command, in groups; the script has a line for each group.
     """
 
     name: str | None
@@ -37,7 +37,7 @@ class Job:
 
     @property
     def default_name(self) -> str:
-        """The last two parts of the run directory, e.g. `logs/5`."""
+        """The last two parts of the run directory: `logs/5`."""
         return "/".join(self.run.path.parts[-2:])
 
 
@@ -50,19 +50,20 @@ def job_script(
     prefix: Sequence[str] = (),
     more_overrides: Sequence[str] = (),
     inherits_environment: bool = True,
-    attempt: str = "",
+    requeue_options: str = "",
 ) -> str:
-    """The script of a job.
+    """Return the script of a job.
 
     Args:
-        job: the run.
-        options: the shell, and the user's lines before the command.
-        directives: whole lines for the scheduler, which must come first.
-        setup: shell lines before all others.
-        prefix: shell words before the command.
-        more_overrides: shell words behind it.
-        inherits_environment: whether the job sees the variables of the process that submits it.
-        attempt: the options of `python -m mlxp_core.jobs.requeue_wrapper`, shell words, for a job that may start again.
+        job: The run.
+        options: Options with the shell, and with the user's lines before the command.
+        directives: Directives of the scheduler with their prefix; they come first.
+        setup: Shell lines before all others.
+        prefix: Shell words before the command.
+        more_overrides: Shell words after the command's overrides.
+        inherits_environment: Whether the job gets the environment of the process that submits it.
+        requeue_options: Options of `python -m mlxp_core.jobs.requeue_wrapper` as shell words, for a job that can be
+            requeued.
     """
     environment = job.app.environment if inherits_environment else {**job.app.environment, **job.app.env_copy}
     python, *arguments = map(shell_word, job.app.argv)
@@ -76,20 +77,20 @@ def job_script(
     ]
     info = shell_word(str(job.run.info.relative_to(job.run.path)))
     start = [
-        "# From here the application's own exit status counts.",
+        "# The script exits with the application's exit status.",
         "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
     ]
-    if attempt:
+    if requeue_options:
         start = [
-            "# From here the application's own exit status counts; it is told when the time is nearly over.",
-            f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {attempt} \\",
+            "# The exit status is that of the application, which receives a signal when the time limit is near.",
+            f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
             f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
         ]
     body = [
         *setup,
         f"export {RUN_MARKER}={shell_word(str(job.run.path))}",
         "start_time=$(date +%s)",
-        "# However the run ends, also by a signal, its record says so.",
+        "# Record how the run ends, even if a signal ends it.",
         f'record_end() {{ cd / && {python} -m mlxp_core.jobs.record_end "${RUN_MARKER}"/{info} "$1" "$start_time"; }}',
         "trap 'record_end $?' EXIT",
         "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2",
@@ -106,9 +107,9 @@ def job_script(
 
 
 def shell_word(text: str) -> str:
-    """`text` as one word of a POSIX shell, with no line break in it.
+    """Return `text` as one word of a POSIX shell, without a line break.
 
-    OAR takes every line of a script that begins with `#OAR` for a directive, so that a value with a line break could
-    forge one; a script with such a value sets the variable `newline` first.
+    OAR reads every line of a script that begins with `#OAR` as a directive, so a value with a line break could add one.
+    A script with such a value sets the variable `newline` first.
     """
     return _LINE_BREAK.join(map(shlex.quote, text.split("\n")))

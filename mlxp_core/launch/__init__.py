@@ -1,1 +1,1 @@
-"""One launch on disk: planned, submitted, recorded, resumable. Nothing here knows Hydra."""
+"""One launch on disk: planned, submitted, recorded, resumable. Does not depend on Hydra."""

@@ -1,12 +1,12 @@
-"""One call of a launcher: what it will submit is written down, then submitted, then the answers are written down.
+"""One call of a launcher on disk: the plan is written, then submitted, then the scheduler's answers are recorded.
 
 launch-1/           in the sweep's directory
-  plan.json         what is to be submitted: from here on the launch can be resumed
-  lock              held while it is being submitted, also by a submission command that outlives this process
+  plan.json         what is submitted; once it exists, `mlxp resume` can continue the launch
+  lock              held during the submission, also by a submission command that outlives this process
   1/                the first request
-    script.sh       what is submitted, under a path that no other request has
+    script.sh       the submitted script, under a path that no other request has
     0 1 2 ...       links to the directories of its runs
-    answer.txt      what the submission command said, written by itself
+    answer.txt      the answer of the submission command, written by that command
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.files import cannot_write
-from mlxp_core.launch.plan import Plan, PlannedRun, label, labels
+from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
 from mlxp_core.launch.run_files import RunFiles
 from mlxp_core.launch.submission import submit_with_retries
 from mlxp_core.launch.submission_requests import Request, submission_requests, write_request
 from mlxp_core.locks import locked
+from mlxp_core.paths import short_path
 from mlxp_core.runs.info import now
-from mlxp_core.runs.journal import RECORD, append_entries
+from mlxp_core.runs.journal import SUBMISSIONS, append_entries
 from mlxp_core.schedulers.base import Scheduler
 
 
@@ -44,11 +45,11 @@ class Launch:
     """A launch on disk.
 
     Attributes:
-        directory: its own.
-        plan: what is to be submitted.
-        scheduler: what takes it.
-        requests: the calls of the submission command that it takes.
-        job_ids: the jobs of each request that is submitted, by the request's place.
+        directory: Directory of the launch.
+        plan: What the launch submits.
+        scheduler: Scheduler that takes it.
+        requests: Calls of the submission command.
+        job_ids: Job ids of each submitted request, by the index of the request.
     """
 
     def __init__(self, directory: Path, plan: Plan, scheduler: Scheduler) -> None:
@@ -59,18 +60,22 @@ class Launch:
         self.job_ids: dict[int, list[str]] = {}
         self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
 
-    def start(self, words: str, *, after: Sequence[str] = ()) -> None:
-        """Write a launch that is new, say something, and submit it; raises what `write` and `submit` raise."""
-        with self.new() as lock:
-            self.write()
-            console.say(words)
-            self.submit(lock, after=after)
-
-    def write(self) -> None:
-        """Write all that is submitted; the plan comes first.
+    def start(self, message: str, *, dependencies: Sequence[str] = ()) -> None:
+        """Write a new launch, print a message, and submit the launch.
 
         Raises:
-            RunDirectoryError: it cannot be written.
+            MlxpError: As `write` and `submit`.
+        """
+        with self.lock_new() as lock:
+            self.write()
+            console.say(message)
+            self.submit(lock, dependencies=dependencies)
+
+    def write(self) -> None:
+        """Write everything that is submitted, beginning with the plan.
+
+        Raises:
+            RunDirectoryError: A file cannot be written.
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
@@ -79,161 +84,164 @@ class Launch:
             self.write_request(request)
 
     def write_request(self, request: Request) -> None:
-        """Write all that one request submits, its runs included."""
+        """Write the files of one request, including those of its runs."""
         for run in request.runs:
             self._files.write(run)
         write_request(request, self.scheduler)
 
-    def take_back(self) -> None:
-        """Leave nothing of a launch of which nothing is submitted."""
-        # First what makes it one that can be resumed
+    def remove(self) -> None:
+        """Remove a launch of which nothing was submitted, and restore the directories of its runs."""
+        # First the file that makes it one to resume
         (self.directory / "plan.json").unlink(missing_ok=True)
-        self._files.take_back(self.plan.runs)
+        self._files.restore(self.plan.runs)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @contextmanager
-    def locked(self) -> Iterator[int]:
-        """Keep other processes from submitting this launch; yields a file descriptor that holds the lock.
+    def lock(self) -> Iterator[int]:
+        """Keep other processes from submitting this launch; yield a file descriptor that holds the lock.
 
-        A submission command inherits it, so that the lock outlives this process until that command has answered. Waits
-        for the process that has it.
+        Waits for a process that has the lock. The submission command inherits the descriptor, so that the launch stays
+        locked until that command has answered, even if this process ends earlier.
         """
-        with locked(self.directory / "lock", f"{self.label} is being submitted") as lock:
+        with locked(self.directory / "lock", f"{self.short_path} is being submitted") as lock:
             yield lock
 
     @contextmanager
-    def new(self) -> Iterator[int]:
-        """`locked`, for a launch that is new: when it breaks off before its first submission, nothing is left of it."""
-        with self.locked() as lock:
+    def lock_new(self) -> Iterator[int]:
+        """Lock a new launch, and remove it again after an error or interrupt before the first submission."""
+        with self.lock() as lock:
             try:
                 yield lock
             except BaseException:
-                if not self._begun:
-                    self.take_back()
+                if not self._has_attempts:
+                    self.remove()
                 raise
 
     @property
-    def label(self) -> str:
-        """Its directory, as short as it can be shown."""
-        return label(self.directory, self.plan.started_in)
+    def short_path(self) -> str:
+        """The directory of the launch, as messages show it."""
+        return short_path(self.directory, self.plan.started_in)
 
-    def submit(self, lock: int, *, after: Sequence[str] = (), in_full: bool = False) -> None:
-        """Submit the requests that are not submitted.
+    def submit(self, lock: int, *, dependencies: Sequence[str] = (), verbatim: bool = False) -> None:
+        """Submit the requests that are not submitted yet.
 
         Args:
-            lock: from `locked`.
-            after: jobs that must be over before the first of ours starts.
-            in_full: whether to show all that the scheduler says, and not one line a run.
+            lock: File descriptor from `lock`.
+            dependencies: Ids of jobs that must finish before the first of these jobs starts.
+            verbatim: Whether to print the scheduler's answer, instead of one line for each run.
 
         Raises:
-            SubmissionError: the scheduler did not take all. What it took stays, the rest can be resumed, and the
-                message says both.
-            LaunchInterruptedError: the same, by the user.
+            SubmissionError: The scheduler did not take all requests. What it took is not affected, the rest can be
+                resumed, and the message says both.
+            LaunchInterruptedError: The same, after an interrupt by the user.
         """
         options = self.scheduler.options
         try:
-            for place, request in enumerate(self.requests):
-                if place in self.job_ids:
-                    after = self.job_ids[place] if options.array_parallelism else after
-                    continue
-                answer = submit_with_retries(
-                    self.scheduler,
-                    request,
-                    retry_min=options.submit_retry_min,
-                    keep_open=[lock],
-                    after=after,
-                    note=partial(self.note, place),
-                )
-                after = self.job_ids[place] if options.array_parallelism else after
-                if in_full:
-                    console.say(f"{answer.text}\n\nJob launched!")
-                else:
-                    self._show(request, self.job_ids[place], answer)
+            for index, request in enumerate(self.requests):
+                if index not in self.job_ids:
+                    answer = submit_with_retries(
+                        self.scheduler,
+                        request,
+                        retry_min=options.submit_retry_min,
+                        keep_open=[lock],
+                        dependencies=dependencies,
+                        on_submitted=partial(self.record_submission, index),
+                    )
+                    self._report(request, self.job_ids[index], answer, verbatim=verbatim)
+                if options.array_parallelism:  # one request at a time
+                    dependencies = self.job_ids[index]
         except (MlxpError, KeyboardInterrupt) as error:
-            raise self._broken_off(error) from None
+            raise self._failure(error) from None
 
-    def note(self, place: int, job_ids: list[str]) -> None:
-        """Write the jobs of a request into the sweep's own record, a line a run: its directory belongs to the job now.
+    def record_submission(self, index: int, job_ids: list[str]) -> None:
+        """Append the job of each run of a request to the sweep's journal; from now on the job owns the run directory.
 
         Raises:
-            RunDirectoryError: it cannot be written. The jobs are known all the same, from the command's own answer.
+            RunDirectoryError: The journal cannot be written. `mlxp resume` still finds the job ids, in the answer of
+                the submission command.
         """
-        self.job_ids[place] = job_ids
-        request, record = self.requests[place], self.directory.parent / RECORD
+        self.job_ids[index] = job_ids
+        request, journal = self.requests[index], self.directory.parent / SUBMISSIONS
         common = {"scheduler": type(self.scheduler).__name__, "at": now(), "launch": self.directory.name}
         entries = (
-            {"run": str(run.directory.path), "job_id": request.job_id(job_ids, index), **common}
-            for index, run in enumerate(request.runs)
+            {"run": str(run.directory.path), "job_id": request.job_id(job_ids, place), **common}
+            for place, run in enumerate(request.runs)
         )
         try:
-            append_entries(record, entries)
+            append_entries(journal, entries)
         except OSError as error:
             raise RunDirectoryError(
-                f"{labels(request.runs)} is submitted as job {job_ids[0]}, but {cannot_write(record, error)}"
+                f"{run_ranges(request.runs)} was submitted as job {job_ids[0]}, but the job id could not be recorded. "
+                f"{cannot_write(journal, error)}"
             ) from error
 
     def run_job_ids(self) -> list[str]:
-        """The job of each run, when all are submitted."""
+        """Return the job id of each run, of a launch that is submitted completely."""
         return [
-            request.job_id(self.job_ids[place], index)
-            for place, request in enumerate(self.requests)
-            for index in range(len(request.runs))
+            request.job_id(self.job_ids[index], place)
+            for index, request in enumerate(self.requests)
+            for place in range(len(request.runs))
         ]
 
     @property
-    def missing(self) -> list[PlannedRun]:
+    def unsubmitted(self) -> list[PlannedRun]:
         """The runs that are not submitted."""
-        return [run for place, request in enumerate(self.requests) if place not in self.job_ids for run in request.runs]
+        return [run for index, request in enumerate(self.requests) if index not in self.job_ids for run in request.runs]
 
-    def _show(self, request: Request, job_ids: Sequence[str], answer: Answer) -> None:
+    def _report(self, request: Request, job_ids: Sequence[str], answer: Answer, *, verbatim: bool) -> None:
+        if verbatim:
+            console.say(f"{answer.text}\n\nJob launched!")
+            return
         if len(self.plan.runs) <= console.NAMED:
-            for index, run in enumerate(request.runs):
-                console.say(f"  {run.label}  job {request.job_id(job_ids, index)}  {' '.join(run.overrides)}")
+            for place, run in enumerate(request.runs):
+                console.say(f"  {run.short_path}  job {request.job_id(job_ids, place)}  {' '.join(run.overrides)}")
         else:
             last = f" to {job_ids[-1]}" if len(job_ids) > 1 else ""
-            console.say(f"  {labels(request.runs)}  {console.plural(job_ids, 'job')} {job_ids[0]}{last}")
+            console.say(f"  {run_ranges(request.runs)}  {console.plural(job_ids, 'job')} {job_ids[0]}{last}")
         if answer.exit_status != 0:
-            console.say(f"    but {self.scheduler.title} also said: {answer.text}")
+            console.say(f"    but {self.scheduler.title} also reported: {answer.text}")
 
     @property
-    def _begun(self) -> bool:
-        """Whether the scheduler was asked to take something."""
+    def _has_attempts(self) -> bool:
+        """Whether the submission command was called."""
         return any(request.answer.exists() or request.refusal.exists() for request in self.requests)
 
-    def _broken_off(self, error: BaseException) -> MlxpError:
-        """Tidy up after a launch that ended half-way, and say what is submitted and what is not."""
+    def _failure(self, error: BaseException) -> MlxpError:
+        """Clean up after a submission that failed half-way; return an error that says what is submitted."""
         lines = [str(error) or "Interrupted."]
-        missing, total = self.missing, len(self.plan.runs)
-        submitted = total - len(missing)
+        unsubmitted, total = self.unsubmitted, len(self.plan.runs)
+        submitted = total - len(unsubmitted)
         in_doubt = (AnswerUnreadableError, SubmissionUnknownError)
-        may_pass = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
-        if not submitted and not (self._begun and may_pass):
-            self.take_back()
+        can_resume = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
+        if not submitted and not (self._has_attempts and can_resume):
+            self.remove()
             lines.append("Nothing was submitted.")
         else:
             if submitted:
-                lines.append(f"{submitted} of {console.count(self.plan.runs, 'run')} submitted; these stay.")
-            continued = shlex.join(["mlxp", "resume", label(self.directory.parent, self.plan.started_in)])
-            if missing and isinstance(error, in_doubt):
-                doubtful = next(request for place, request in enumerate(self.requests) if place not in self.job_ids)
-                missing = missing[len(doubtful.runs) :]
-                rest = f" Not submitted: {labels(missing)}." if missing else ""
-                lines.append(f"Perhaps submitted: {labels(doubtful.runs)}.{rest} To go on: {continued}")
-            elif missing:
-                lines.append(f"Not submitted: {labels(missing)}. To submit them: {continued}")
+                lines.append(
+                    f"{submitted} of {console.count(self.plan.runs, 'run')} submitted. These jobs are unaffected."
+                )
+            resume = shlex.join(["mlxp", "resume", short_path(self.directory.parent, self.plan.started_in)])
+            if unsubmitted and isinstance(error, in_doubt):
+                doubtful = next(request for index, request in enumerate(self.requests) if index not in self.job_ids)
+                rest = unsubmitted[len(doubtful.runs) :]
+                not_submitted = f" Not submitted: {run_ranges(rest)}." if rest else ""
+                lines.append(f"Possibly submitted: {run_ranges(doubtful.runs)}.{not_submitted} To continue: {resume}")
+            elif unsubmitted:
+                lines.append(f"Not submitted: {run_ranges(unsubmitted)}. To submit them: {resume}")
         kind = LaunchInterruptedError if isinstance(error, KeyboardInterrupt) else SubmissionError
         return kind("\n".join(lines))
 
 
 def make_directory(sweep_dir: Path, first: int) -> Path:
-    """The directory of a new launch.
+    """Make the directory of a new launch and return it.
 
     Args:
-        sweep_dir: the sweep's.
-        first: the lowest number that may be free.
+        sweep_dir: Directory of the sweep.
+        first: Lowest number that may be free.
 
     Raises:
-        RunDirectoryError: it cannot be made.
+        RunDirectoryError: The directory cannot be made.
     """
     number = first
     while True:

@@ -1,36 +1,33 @@
-"""What a launch is to submit: its runs and all that their directories and requests are made of, as it is on disk."""
+"""The plan of a launch: its runs, and everything that their directories and requests are made of."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlxp_core.errors import LaunchRecordError
-from mlxp_core.files import write_whole
 from mlxp_core.jobs.app_command import AppCommand
 from mlxp_core.jobs.script import Job
+from mlxp_core.paths import path_ranges, short_path
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import now
-
-_FORMAT = 1
+from mlxp_core.runs.plan_file import PlanFile, unreadable
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep.
+    """One run of a launch.
 
     Attributes:
-        job: the run as its script has it.
-        overrides: those that make it this one.
-        label: its directory, as short as it can be shown.
+        job: The run as its script describes it.
+        overrides: Overrides that distinguish it from the other runs of its sweep.
+        short_path: Its directory, as messages show it.
     """
 
     job: Job
     overrides: tuple[str, ...]
-    label: str
+    short_path: str
 
     @property
     def directory(self) -> RunDirectory:
@@ -39,20 +36,20 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one call of a launcher is to submit.
+    """What one call of a launcher submits; plan.json holds it on disk.
 
     Attributes:
-        scheduler: the dotted name of the scheduler's class.
-        options: the launcher's, as plain data.
-        app: how the application is started.
-        main_file: the application's file, if it has one.
-        version: which code runs, when mlxp_versioning looks after that.
-        settings: what is in force for each run, in the form of the project's settings file.
-        started_in: where the user started the program.
-        array_size: jobs in one request, at most.
-        runs: in the order of their numbers.
-        again: whether they were launched before: then their scripts are submitted as they are on disk, and their
-            records are continued.
+        scheduler: Dotted name of the scheduler class.
+        options: Launcher options, as plain data.
+        app: Command that starts the application.
+        main_file: The application's file; None if it has none.
+        version: Version of the code that runs; None without mlxp_versioning.
+        settings: Settings in force for each run, in the form of the project's settings file.
+        started_in: Directory in which the user started the program.
+        array_size: Maximum number of jobs in one request.
+        runs: The runs, in the order of their numbers.
+        is_resubmission: Whether the runs were launched before. Their scripts are then submitted as they are on disk,
+            and their records are continued.
     """
 
     scheduler: str
@@ -64,28 +61,15 @@ class Plan:
     started_in: Path
     array_size: int
     runs: Sequence[PlannedRun]
-    again: bool = False
+    is_resubmission: bool = False
 
     def write(self, path: Path) -> None:
-        """Write it down, whole or not at all.
+        """Write plan.json, whole or not at all.
 
         Raises:
-            RunDirectoryError: it cannot be written.
+            RunDirectoryError: The file cannot be written.
         """
-        plain = {
-            "format": _FORMAT,
-            "scheduler": self.scheduler,
-            "options": self.options,
-            "app": asdict(self.app) | {"cwd": str(self.app.cwd)},
-            "main_file": self.main_file,
-            "version": self.version,
-            "settings": self.settings,
-            "started_in": str(self.started_in),
-            "array_size": self.array_size,
-            "again": self.again,
-            "at": now(),
-        }
-        runs = (
+        runs = [
             {
                 "directory": str(run.directory.path),
                 "output_subdir": run.directory.output_subdir,
@@ -93,82 +77,67 @@ class Plan:
                 "overrides": run.job.overrides,
             }
             for run in self.runs
-        )
-        # A line a run, for whoever looks into it
-        lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
-        head = json.dumps(plain, ensure_ascii=False, indent=1).removesuffix("\n}")
-        write_whole(path, f'{head},\n "runs": [\n{lines}\n]}}\n')
+        ]
+        PlanFile(
+            scheduler=self.scheduler,
+            options=self.options,
+            array_size=self.array_size,
+            runs=runs,
+            app=asdict(self.app) | {"cwd": str(self.app.cwd)},
+            main_file=self.main_file,
+            version=self.version,
+            settings=self.settings,
+            started_in=str(self.started_in),
+            is_resubmission=self.is_resubmission,
+            at=now(),
+        ).write(path)
 
     @classmethod
     def read(cls, path: Path) -> Plan:
-        """Read what `write` wrote.
+        """Read plan.json.
 
         Raises:
-            LaunchRecordError: it is damaged, or of another version of this package.
+            LaunchRecordError: The file is missing or damaged, or another version of this package wrote it.
         """
+        plan = PlanFile.read(path)
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-            if plain["format"] != _FORMAT:
-                raise LaunchRecordError(
-                    f"{path} was written by another version of hydra-mlxp: continue its launch with that one."
-                )
-            app = plain["app"]
             command = AppCommand(
-                start=tuple(app["start"]),
-                hydra_options=tuple(app["hydra_options"]),
-                cwd=Path(app["cwd"]),
-                environment=app["environment"],
-                env_copy=app["env_copy"],
+                start=tuple(plan.app["start"]),
+                hydra_options=tuple(plan.app["hydra_options"]),
+                cwd=Path(plan.app["cwd"]),
+                environment=plan.app["environment"],
+                env_copy=plan.app["env_copy"],
             )
-            started_in = Path(plain["started_in"])
+            started_in = Path(plan.started_in)
             runs = [
                 PlannedRun(
                     Job(
-                        plain["options"]["name"],
+                        plan.options["name"],
                         RunDirectory(Path(run["directory"]), run["output_subdir"]),
                         command,
                         tuple(map(tuple, run["overrides"])),
                     ),
                     tuple(run["sweep_overrides"]),
-                    label(Path(run["directory"]), started_in),
+                    short_path(Path(run["directory"]), started_in),
                 )
-                for run in plain["runs"]
+                for run in plan.runs
             ]
             return cls(
-                scheduler=plain["scheduler"],
-                options=plain["options"],
+                scheduler=plan.scheduler,
+                options=dict(plan.options),
                 app=command,
-                main_file=plain["main_file"],
-                version=plain["version"],
-                settings=plain["settings"],
+                main_file=plan.main_file,
+                version=plan.version,
+                settings=plan.settings,
                 started_in=started_in,
-                array_size=plain["array_size"],
+                array_size=plan.array_size,
                 runs=runs,
-                again=plain.get("again", False),
+                is_resubmission=plan.is_resubmission,
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LaunchRecordError(f"Cannot read what was to be launched from {path}: {error!r}.") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise unreadable(path, error) from error
 
 
-def label(path: Path, started_in: Path) -> str:
-    """A path as short as it can be shown: relative to where the user started the program, when it is below."""
-    return str(path.relative_to(started_in) if path.is_relative_to(started_in) else path)
-
-
-def labels(runs: Sequence[PlannedRun]) -> str:
-    """The directories of runs in few words: `logs/5-16, logs/18`."""
-    shown = {run.directory.path: run.label for run in runs}
-    return path_ranges(list(shown), shown.__getitem__)
-
-
-def path_ranges(paths: Sequence[Path], shown: Callable[[Path], str]) -> str:
-    """Directories in few words, those whose numbers follow each other as one; `shown` is how one is written."""
-    spans: list[list[Path]] = []
-    for path in paths:
-        if spans and path.name.isdecimal():
-            last = spans[-1][-1]
-            if path.parent == last.parent and last.name.isdecimal() and int(path.name) == int(last.name) + 1:
-                spans[-1].append(path)
-                continue
-        spans.append([path])
-    return ", ".join(shown(span[0]) if len(span) == 1 else f"{shown(span[0])}-{span[-1].name}" for span in spans)
+def run_ranges(runs: Sequence[PlannedRun]) -> str:
+    """Return the directories of runs as messages show them: `logs/5-16, logs/18`."""
+    return path_ranges(run.short_path for run in runs)

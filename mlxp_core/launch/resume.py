@@ -1,4 +1,4 @@
-"""Going on with launches that were broken off: what the scheduler does not have is submitted, and nothing else."""
+"""mlxp resume: submit the runs of unfinished launches that the scheduler does not have."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from mlxp_core.config.options import read_options
 from mlxp_core.errors import RunDirectoryError, SchedulerUnavailableError
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import Launch, make_directory
-from mlxp_core.launch.plan import Plan, PlannedRun, labels
-from mlxp_core.launch.submission import cannot_look, find_request
+from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
+from mlxp_core.launch.submission import find_request, how_to_check
 from mlxp_core.launch.submission_requests import Request
 from mlxp_core.runs.info import RunStatus, read_info
-from mlxp_core.runs.journal import RECORD, import_paths, read_entries
+from mlxp_core.runs.journal import SUBMISSIONS, import_paths, read_entries
 from mlxp_core.runs.reader import RunReader
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from mlxp_core.schedulers.loading import load_scheduler
 
-# Where launches are below a directory: that of numbered runs, a sweep's own, Hydra's multirun/<day>/<time>, a day's
+# Where launches are below a directory of numbered runs, of one sweep, of sweeps of a day, and Hydra's multirun/
 _PLACES = ("sweeps/*/launch-*", "launch-*", "*/launch-*", "*/*/launch-*")
 
 
 def resume(directory: Path) -> int:
-    """Submit the runs below a directory that a launch did not get to.
+    """Submit the runs of the launches below a directory that were not submitted.
 
     Args:
-        directory: of numbered runs, or of a sweep, or of sweeps.
+        directory: Directory of numbered runs, of one sweep, or of several sweeps.
 
     Returns:
-        how many runs are submitted by this.
+        The number of runs that this call submitted.
 
     Raises:
-        RunDirectoryError: there is no launch.
-        LaunchRecordError: what was to be launched cannot be read.
-        SchedulerUnavailableError: the scheduler does not say whether it has them.
-        SubmissionError, LaunchInterruptedError: not all were submitted; the message says how to go on.
+        RunDirectoryError: There is no launch.
+        LaunchRecordError: The plan of a launch cannot be read.
+        SchedulerUnavailableError: The scheduler does not answer whether it has the runs.
+        SubmissionError, LaunchInterruptedError: Not all runs were submitted; the message says what to do.
     """
     launches = list(_launches(directory))
     if not launches:
         raise RunDirectoryError(
-            f"There is no launch in {directory}: name the directory of the numbered runs (./logs), or that of a sweep."
+            f"There is no launch in {directory}: give the directory of numbered runs (./logs) or of a sweep."
         )
     total = 0
     with raise_on_signals():
@@ -66,10 +66,10 @@ def _launches(directory: Path) -> Iterator[Launch]:
 
 
 def scheduler_of(plan: Plan) -> Scheduler:
-    """The scheduler of a launch; a class of the user's is found where the application finds its own modules.
+    """Return the scheduler of a launch. A user's class is imported from where the application finds its own modules.
 
     Raises:
-        OptionError: it is not found there, or cannot be.
+        OptionError: The class is not found there, or refuses the options.
     """
     sys.path[:0] = import_paths(plan.main_file, str(plan.app.cwd), plan.app.environment)
     kind = load_scheduler(plan.scheduler)
@@ -83,31 +83,32 @@ def scheduler_of(plan: Plan) -> Scheduler:
 
 
 def _resume(launch: Launch) -> int:
-    with launch.locked() as lock, class_errors_reported(type(launch.scheduler)):
-        entries = read_entries(launch.directory.parent / RECORD, "run", "job_id")
+    """Submit what is missing of one launch; return the number of runs submitted."""
+    with launch.lock() as lock, class_errors_reported(type(launch.scheduler)):
+        entries = read_entries(launch.directory.parent / SUBMISSIONS, "run", "job_id")
         recorded = {(entry["run"], entry["job_id"]) for entry in entries}
-        for place, request in enumerate(launch.requests):
+        for index, request in enumerate(launch.requests):
             job_ids = _job_ids(launch.scheduler, request)
             if job_ids and (str(request.runs[-1].directory.path), job_ids[-1]) in recorded:
-                launch.job_ids[place] = job_ids
+                launch.job_ids[index] = job_ids
             elif job_ids:
-                launch.note(place, job_ids)
-        missing = launch.missing
-        free, taken = _parted(launch, missing)
+                launch.record_submission(index, job_ids)
+        unsubmitted = launch.unsubmitted
+        free, taken = _split(launch, unsubmitted)
         if taken:
-            console.say(f"{launch.label}: leaving out {labels(taken)}, used by another launch or run since.")
+            console.say(f"{launch.short_path}: skipping {run_ranges(taken)}, used by another launch or run since.")
             return _submit_apart(launch, free)
-        if missing:
-            console.say(f"{launch.label}: submitting {labels(missing)} to {launch.scheduler.title}:")
-            for place, request in enumerate(launch.requests):
-                if place not in launch.job_ids:
+        if unsubmitted:
+            console.say(f"{launch.short_path}: submitting {run_ranges(unsubmitted)} to {launch.scheduler.title}:")
+            for index, request in enumerate(launch.requests):
+                if index not in launch.job_ids:
                     launch.write_request(request)
             launch.submit(lock)
-        return len(missing)
+        return len(unsubmitted)
 
 
-def _parted(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """Of a launch's runs without a job those that are free, and those whose directories something later took."""
+def _split(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """Split runs without a job into those whose directories are free and those whose directories are taken since."""
     free: list[PlannedRun] = []
     taken: list[PlannedRun] = []
     paths = [run.directory.path for run in runs]
@@ -119,35 +120,36 @@ def _parted(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun
 
 
 def _submit_apart(launch: Launch, runs: Sequence[PlannedRun]) -> int:
-    """Submit some of a launch's runs as a launch of their own, for a request of fewer runs is another one."""
+    """Submit some of a launch's runs as a new launch, because a request for fewer runs is another request."""
     if runs:
         plan = replace(launch.plan, runs=runs)
         apart = Launch(make_directory(launch.directory.parent, 1), plan, launch.scheduler)
         is_limited = launch.scheduler.options.array_parallelism and launch.job_ids
         before = launch.job_ids[max(launch.job_ids)] if is_limited else ()
-        apart.start(f"{apart.label}: submitting {labels(runs)} to {launch.scheduler.title}:", after=before)
+        message = f"{apart.short_path}: submitting {run_ranges(runs)} to {launch.scheduler.title}:"
+        apart.start(message, dependencies=before)
     return len(runs)
 
 
 def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
-    """The jobs of a request, as far as anybody knows; none when it is not submitted."""
+    """Return the job ids of a request, from its answer, the scheduler or the runs' records; empty if not submitted."""
     if not request.answer.exists():
         return []
     answer = request.answer.read_text(encoding="utf-8", errors="replace")
     job_ids = scheduler.job_ids(answer, request.tasks)
-    can_look = scheduler.implements("find")
-    if len(job_ids) != (request.tasks or 1):  # it was cut off, or was no answer
-        job_ids = find_request(scheduler, request) if can_look else []
+    can_find = scheduler.implements("find")
+    if len(job_ids) != (request.tasks or 1):  # the answer is incomplete, or an error message
+        job_ids = find_request(scheduler, request) if can_find else []
     if job_ids:
         return job_ids
-    # A scheduler forgets jobs that ended (SLURM without accounts after minutes); a run that started remembers
+    # Schedulers forget finished jobs (SLURM without accounting after minutes), but a run that started has a record
     infos = [read_info(run.directory.info) for run in request.runs]
     if any(info.get("status", RunStatus.STARTING) != RunStatus.STARTING for info in infos):
         of_jobs = infos[:: request.array.runs_per_job if request.array else 1]
         return [info.get("scheduler", {}).get("scheduler_job_id") or "unknown" for info in of_jobs]
-    if not can_look:
+    if not can_find:
         raise SchedulerUnavailableError(
-            f"{request.answer} names no job, and {labels(request.runs)} may be submitted all the same. "
-            f"{cannot_look(scheduler, request)}"
+            f"{request.answer} contains no job id, but {run_ranges(request.runs)} may be submitted. "
+            f"{how_to_check(scheduler, request)}"
         )
     return []

@@ -1,4 +1,4 @@
-"""What the directory of a run holds before the run starts: its script and its first record."""
+"""The files in a run directory before the run starts: its script, its settings and its first record."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mlxp_core.versioning.copy_usage import register_runs
 
 
 class RunFiles:
-    """Writes the directories of runs, and takes back those of runs that are not launched.
+    """Writes the files of runs, and restores the directories of runs that are not launched after all.
 
     Args:
-        plan: what is launched.
-        scheduler: the name of the scheduler's class.
-        script: the text of a job's script.
-        waits_here: whether the runs wait in this process until it starts them; then their records name it.
+        plan: The launch.
+        scheduler: Class name of the scheduler.
+        script: Returns the text of a job's script.
+        waits_here: Whether the runs wait in this process until it starts them. Their records then name it.
     """
 
     def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, waits_here: bool = False) -> None:
@@ -34,15 +34,16 @@ class RunFiles:
         self._script = script
         self._waits_in = this_process() if waits_here else {}
         self._settings = settings_text(plan.settings)
-        self._noted: set[Path] = set()
-        # What a file held before we wrote it
+        # Directories of runs that are registered with the safe copy
+        self._registered: set[Path] = set()
+        # The content of each file before it was written; None if it did not exist
         self._replaced: dict[Path, bytes | None] = {}
 
     def write(self, run: PlannedRun) -> None:
         """Complete a run's directory; from the submission on it belongs to the job.
 
         Raises:
-            RunDirectoryError: it cannot be written.
+            RunDirectoryError: A file cannot be written.
         """
         directory = run.directory
         for file in _files(directory):
@@ -50,7 +51,7 @@ class RunFiles:
         if self._replaced[directory.job_return] is not None:
             directory.job_return.unlink()
         plan = self._plan
-        if plan.again:
+        if plan.is_resubmission:
             reset_record(directory)
             return
         write_whole(directory.script, self._script(run.job), mode=0o777)
@@ -64,14 +65,14 @@ class RunFiles:
             environment=plan.app.environment,
             version=plan.version,
         )
-        if directory.path.parent not in self._noted:
-            self._noted.add(directory.path.parent)
+        if directory.path.parent not in self._registered:
+            self._registered.add(directory.path.parent)
             register_runs(plan.version, directory.path.parent)
         write_whole(directory.settings, self._settings)
         write_info(directory.info, info | self._waits_in)
 
-    def take_back(self, runs: Sequence[PlannedRun]) -> None:
-        """Leave the directories of runs that are not launched as they were."""
+    def restore(self, runs: Sequence[PlannedRun]) -> None:
+        """Restore the directories of runs that are not launched to what they were before `write`."""
         for directory in [run.directory for run in runs]:
             for file in self._replaced.keys() & _files(directory):
                 old = self._replaced[file]
@@ -80,20 +81,20 @@ class RunFiles:
                         file.unlink()
                     else:
                         file.write_bytes(old)
-                del self._replaced[file]  # once: then the directory may be another launch's
+                del self._replaced[file]  # only once: afterwards another launch may use the directory
             remove_if_empty(directory)
 
 
 def this_process() -> dict[str, Any]:
-    """What a record says of a run that waits in this process, until it starts."""
+    """Return the entries of a record that name this process as the one in which the run waits."""
     return {"hostname": socket.gethostname(), "process_id": os.getpid()}
 
 
 def reset_record(directory: RunDirectory) -> None:
-    """Make the record of a run that of one that starts again.
+    """Change the record of a run to that of a run that has not started again yet.
 
     Raises:
-        RunDirectoryError: it cannot be written.
+        RunDirectoryError: The record cannot be written.
     """
     info = restarted(read_info(directory.info))
     write_info(directory.info, info | {"scheduler": {**info["scheduler"], "scheduler_job_id": None}})
@@ -104,8 +105,8 @@ def _files(directory: RunDirectory) -> tuple[Path, ...]:
 
 
 def remove_if_empty(directory: RunDirectory) -> None:
-    """Remove a run's directory when nothing but other empty directories is in it."""
-    with suppress(OSError):  # it is an older run's, and holds something
+    """Remove a run's directory if it contains only empty directories."""
+    with suppress(OSError):  # an earlier run left files in it
         directory.metadata.rmdir()
     if not os.path.lexists(directory.metadata):
         for path in (directory.path / "metrics", directory.path / "artifacts", directory.path):

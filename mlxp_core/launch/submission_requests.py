@@ -21,9 +21,9 @@ class Request:
     """One call of the submission command.
 
     Attributes:
-        directory: its own; `script.sh` in it is what is submitted, a path that no other request has.
-        runs: what it is for.
-        array: how the runs share it; None for a single run.
+        directory: Directory of the request. Its `script.sh` is submitted; no other request has this path.
+        runs: Runs of the request.
+        array: The array that the runs make; None for a single run.
     """
 
     directory: Path
@@ -36,31 +36,36 @@ class Request:
 
     @property
     def answer(self) -> Path:
-        """What the submission command said; not there before it was called."""
+        """The answer of the submission command; the file exists once the command was called."""
         return self.directory / "answer.txt"
 
     @property
     def refusal(self) -> Path:
-        """What it said when it refused, of a scheduler that cannot be asked whether it did."""
+        """The answer of a scheduler without `find`, if it is a refusal."""
         return self.directory / "refusal.txt"
 
     @property
     def tasks(self) -> int | None:
-        """How many jobs it makes, if it is an array."""
+        """The number of jobs that an array makes; None for a single run."""
         return None if self.array is None else self.array.tasks
 
-    def job_id(self, job_ids: Sequence[str], index: int) -> str:
-        """The job of the run at `index`, of the jobs that the request made."""
-        return job_ids[index // self.array.runs_per_job if self.array else 0]
+    def job_id(self, job_ids: Sequence[str], place: int) -> str:
+        """Return the job of one run.
+
+        Args:
+            job_ids: Jobs of the request.
+            place: Position of the run in the request, from 0.
+        """
+        return job_ids[place // self.array.runs_per_job if self.array else 0]
 
 
 def submission_requests(plan: Plan, options: BatchOptions, directory: Path) -> list[Request]:
-    """The requests of a launch, in order.
+    """Return the requests of a launch, in the order of their submission.
 
     Args:
-        plan: what is launched.
-        options: the launcher's.
-        directory: the launch's own.
+        plan: Plan of the launch.
+        options: Launcher options.
+        directory: Directory of the launch.
     """
     size = plan.array_size * options.runs_per_job
     requests = []
@@ -77,10 +82,10 @@ def submission_requests(plan: Plan, options: BatchOptions, directory: Path) -> l
 
 
 def write_request(request: Request, scheduler: Scheduler) -> None:
-    """Write what is submitted, and the links to the runs; what is there from an earlier time is the same.
+    """Write the script of a request and the links to its runs; files from an earlier attempt are the same.
 
     Raises:
-        RunDirectoryError: it cannot be written.
+        RunDirectoryError: A file cannot be written.
     """
     array = request.array
     try:
@@ -107,53 +112,61 @@ def _link(link: Path, target: Path) -> None:
         link.symlink_to(target)
 
 
-def check_array_options(scheduler: Scheduler, options: BatchOptions, runs: int, *, first: bool) -> int:
-    """How many jobs one request may have at the most.
+def check_array_options(
+    scheduler: Scheduler, options: BatchOptions, runs: int, *, first: bool, concurrent_batches: bool = False
+) -> int:
+    """Check the options that shape requests; return the maximum number of jobs in one request.
 
     Args:
-        scheduler: asked for its limit.
-        options: the launcher's.
-        runs: how many there are in this batch.
-        first: whether it is the sweep's first batch; a later one may be smaller.
+        scheduler: Scheduler, which is asked for its limit.
+        options: Launcher options.
+        runs: Number of runs in this batch.
+        first: Whether this is the first batch of the sweep; a later one may be smaller.
+        concurrent_batches: Whether the jobs of another batch may run at the same time.
 
     Raises:
-        OptionError: options that cannot hold.
+        OptionError: An option has a value that cannot work here.
     """
     if options.parallel_runs > options.runs_per_job:
         raise OptionError(
-            f"hydra.launcher.parallel_runs={options.parallel_runs} is more than the runs that share a job "
-            f"(hydra.launcher.runs_per_job={options.runs_per_job}): raise that, or lower this."
+            f"hydra.launcher.parallel_runs must be at most hydra.launcher.runs_per_job ({options.runs_per_job}), the "
+            f"number of runs that share a job; got {options.parallel_runs}."
         )
     if first and options.runs_per_job > max(runs, 1):
         raise OptionError(
-            f"hydra.launcher.runs_per_job={options.runs_per_job} is more than this sweep has runs ({runs}): give at "
-            f"most {runs}."
+            f"hydra.launcher.runs_per_job must be at most the number of runs in the sweep ({runs}), got "
+            f"{options.runs_per_job}."
         )
     if options.array_parallelism is not None and options.array_parallelism < options.parallel_runs:
         raise OptionError(
-            f"hydra.launcher.array_parallelism={options.array_parallelism} is less than the "
-            f"{options.parallel_runs} runs at a time in one job (hydra.launcher.parallel_runs): lower that, or raise "
-            "this."
+            "hydra.launcher.array_parallelism must be at least hydra.launcher.parallel_runs "
+            f"({options.parallel_runs}), the number of runs at a time in one job; got {options.array_parallelism}."
         )
     if not scheduler.task_id_expression:
         if options.runs_per_job > 1 or options.array_parallelism is not None:
             raise OptionError(
-                f"{scheduler.title} takes each run on its own here: remove hydra.launcher.runs_per_job and "
-                "hydra.launcher.array_parallelism."
+                f"Each run on {scheduler.title} is a request of its own, because {class_name(type(scheduler))} has no "
+                "task_id_expression. Remove hydra.launcher.runs_per_job and hydra.launcher.array_parallelism."
             )
         return 1
-    if options.array_parallelism is not None and not scheduler.implements("dependency_arguments"):
-        raise OptionError(
-            f"hydra.launcher.array_parallelism cannot hold on {scheduler.title}: {class_name(type(scheduler))} has no "
-            "method dependency_arguments, which lets one request wait for another. Leave the option out."
-        )
     limit = None
     if not options.dry_run and runs > options.runs_per_job:
         limit = scheduler.ask_max_array_size()
     asked = options.max_array_size
     if limit is not None and asked is not None and asked > limit:
         raise OptionError(
-            f"hydra.launcher.max_array_size={asked} is more than {scheduler.title} takes here, which is {limit}: give "
-            "at most that, or leave the option out."
+            f"hydra.launcher.max_array_size must be at most {limit}, the limit of {scheduler.title} here; got {asked}. "
+            "Without the option the limit is used."
         )
-    return max(1, min(size for size in (limit, asked, max(runs, 1)) if size is not None))
+    size = max(1, min(size for size in (limit, asked, max(runs, 1)) if size is not None))
+    # Within one request, its directives limit the number of concurrent tasks
+    has_several_requests = concurrent_batches or runs > size * options.runs_per_job
+    is_limited = options.array_parallelism is not None
+    if is_limited and has_several_requests and not scheduler.implements("dependency_arguments"):
+        raise OptionError(
+            f"hydra.launcher.array_parallelism cannot limit several requests on {scheduler.title}: "
+            f"{class_name(type(scheduler))} does not implement dependency_arguments, by which one request waits for "
+            "another. Remove the option, or submit the sweep as one request (hydra.launcher.max_array_size, "
+            "hydra.sweeper.max_batch_size)."
+        )
+    return size

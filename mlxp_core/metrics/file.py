@@ -1,4 +1,4 @@
-"""A file of metrics: a JSON object a line, one trajectory however often its run was started again."""
+"""A file of metrics: a JSON object per line, one continuous history however often its run was restarted."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 
 from mlxp_core.files import cannot_write, write_whole
 
-# Not empty in a process that has forked, and in its forks
+# Not empty in a process that has forked, and in its child processes
 _forked: set[bool] = set()
 os.register_at_fork(before=lambda: _forked.add(True))
-# How often a file is looked for: an editor may have replaced it
-_CHECK_S = 1
+# How often to check that the file is still the open one: an editor may have replaced it
+_CHECK_INTERVAL_S = 1
 
 
 class Position(NamedTuple):
-    """Where in the training a record is.
+    """The position of a record in the training.
 
     Attributes:
-        kind: whether it is told by `epoch` or by `step` alone.
-        number: of the epoch, or of the step.
-        step: within `kind` epoch, where the record has one.
+        kind: "epoch" if the record has an epoch, otherwise "step".
+        number: Number of the epoch or the step.
+        step: Step of a record that has an epoch; None if it has no step.
     """
 
     kind: str
@@ -35,19 +35,19 @@ class Position(NamedTuple):
 
 
 class MetricsFile:
-    """Appends lines, for all threads and forked processes of one attempt; each line is whole, and there at once.
+    """Appends lines, for all threads and forked processes of one attempt; each line is whole and visible at once.
 
-    Where this attempt goes back to an epoch or a step that an earlier one had logged, that one's lines from there on
-    leave the file. They go to `superseded`, which nobody reads: a run may be started again by mistake.
+    Where this attempt starts from an epoch or step that an earlier attempt has logged, the earlier lines from there on
+    are moved to `superseded`. They are kept because a run may be restarted by mistake.
 
     Args:
-        path: the file.
-        superseded: the file for lines that left it.
-        earlier: `path` as it was when this attempt started; None when there was none.
-        alone: what keeps the other processes of this attempt out.
+        path: The file.
+        superseded: The file for lines that are replaced.
+        earlier: Properties of `path` when this attempt started; None if it did not exist.
+        exclusive: Lock against the other processes of this attempt.
 
     Attributes:
-        keys: that this attempt has logged.
+        keys: Keys that this attempt has logged.
     """
 
     def __init__(
@@ -55,29 +55,29 @@ class MetricsFile:
         path: Path,
         superseded: Path,
         earlier: os.stat_result | None,
-        alone: Callable[[], AbstractContextManager[None]],
+        exclusive: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.path = path
         self.keys: set[str] = set()
         self._superseded = superseded
-        self._alone = alone
-        # The earlier attempts' part: the file's identity, and how many bytes at its beginning
+        self._exclusive = exclusive
+        # What earlier attempts wrote: the file's identity, and the number of bytes at its beginning
         self._earlier = None if earlier is None else (_identity(earlier), earlier.st_size)
-        # Kinds of position that this attempt has logged. The first record of a kind tells where the attempt begins;
-        # later ones may go back on purpose, as a last line does that names the best epoch
+        # Kinds of position that this attempt has logged. The first record of a kind is where the attempt begins; later
+        # ones may go back on purpose, such as a last line that names the best epoch
         self._logged: set[str | None] = set()
         self._fd = -1
-        self._open_in = 0  # the process that opened it
+        self._opened_by = 0  # id of the process that opened the file
         self._check_at = 0.0
 
     def supersede(self, record: Mapping[str, Any]) -> None:
-        """Before a record is appended: take out what it supersedes, and a line that a killed process left half.
+        """Move the lines that a record, which is about to be appended, replaces; also an incomplete last line.
 
         Raises:
-            RunDirectoryError: it cannot be taken out.
+            RunDirectoryError: The lines cannot be moved.
         """
-        told_by = "step" if record.get("epoch") is None else "epoch"
-        if self._earlier is None or told_by in self._logged:  # fast, for all records but the first ones
+        kind: str | None = "step" if record.get("epoch") is None else "epoch"
+        if self._earlier is None or kind in self._logged:  # fast for all records but the first ones
             return
         new = position(record)
         kind = new.kind if new else None
@@ -85,8 +85,8 @@ class MetricsFile:
             return
         self._logged.add(kind)
         try:
-            with self._alone():
-                self._take_out(new, *self._earlier)
+            with self._exclusive():
+                self._move_superseded(new, *self._earlier)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -94,15 +94,15 @@ class MetricsFile:
         """Append a line.
 
         Raises:
-            RunDirectoryError: it cannot be written.
+            RunDirectoryError: The line cannot be written.
         """
         try:
             if _forked and self._earlier:  # another process of this attempt may replace the file
-                with self._alone():
+                with self._exclusive():
                     self._open()
                     self._write(line)
             else:
-                if time.monotonic() > self._check_at or os.getpid() != self._open_in:
+                if time.monotonic() > self._check_at or os.getpid() != self._opened_by:
                     self._open()
                 self._write(line)
         except OSError as error:
@@ -110,62 +110,62 @@ class MetricsFile:
 
     def close(self) -> None:
         """Close the file; the next line opens it again."""
-        # Not in a fork, which may have closed all its files and given the number to another
-        if self._open_in == os.getpid():
+        # Not in a child process, which may have closed all its files and reused the file descriptor
+        if self._opened_by == os.getpid():
             os.close(self._fd)
-        self._open_in = 0
+        self._opened_by = 0
 
     def _write(self, line: bytes) -> None:
         written = 0
         try:
             while written < len(line):
                 written += os.write(self._fd, line[written:])
-        except OSError:  # the disk is full: take the part back, unless another process's line is behind it
+        except OSError:  # the disk is full: remove the partial line, unless another process's line follows it
             end = os.lseek(self._fd, 0, os.SEEK_CUR)
             if written and os.fstat(self._fd).st_size == end:
                 os.ftruncate(self._fd, end - written)
             raise
 
     def _open(self) -> None:
-        """Make sure that the right file is open: it may be removed or replaced by now, and this process be a fork."""
-        self._check_at = time.monotonic() + _CHECK_S
+        """Make sure that the right file is open: it may have been removed or replaced, or this process forked."""
+        self._check_at = time.monotonic() + _CHECK_INTERVAL_S
         pid = os.getpid()
-        with suppress(OSError):  # there is no file, or the application closed what it did not open
-            if self._open_in == pid and _identity(self.path.stat()) == _identity(os.fstat(self._fd)):
+        with suppress(OSError):  # the file is gone, or the application closed a descriptor that it did not open
+            if self._opened_by == pid and _identity(self.path.stat()) == _identity(os.fstat(self._fd)):
                 return
-        # The old one stays open: its number may be another file's by now
+        # The old descriptor is not closed: it may be another file's by now
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        self._open_in = pid
+        self._opened_by = pid
         try:
             size = os.fstat(self._fd).st_size
             if size and os.pread(self._fd, 1, size - 1) != b"\n":
-                os.write(self._fd, b"\n")  # a torn line must not take the next one along
+                os.write(self._fd, b"\n")  # a torn line must not swallow the next one
         except OSError:
             self.close()
             raise
 
-    def _take_out(self, new: Position | None, identity: tuple[int, int], size: int) -> None:
+    def _move_superseded(self, new: Position | None, identity: tuple[int, int], size: int) -> None:
         if not self.path.exists() or _identity(self.path.stat()) != identity:
-            self._logged |= {"epoch", "step"}  # removed, or another process of this attempt was here before
+            self._logged |= {"epoch", "step"}  # removed, or another process of this attempt has done it
             return
         content = self.path.read_bytes()
         kept: list[bytes] = []
-        gone: list[bytes] = []
+        moved: list[bytes] = []
         for line in filter(None, content[:size].split(b"\n")):
             record = _record(line)
-            (gone if record is None or (new and _is_from(record, new)) else kept).append(line + b"\n")
-        if gone:
+            (moved if record is None or (new and _is_from(record, new)) else kept).append(line + b"\n")
+        if moved:
             self._superseded.parent.mkdir(parents=True, exist_ok=True)
             with self._superseded.open("ab") as file:
-                file.writelines(gone)
+                file.writelines(moved)
             self.close()
             write_whole(self.path, b"".join([*kept, content[size:].lstrip(b"\n")]).decode())
             self._earlier = (_identity(self.path.stat()), sum(map(len, kept)))
 
 
 def position(record: Mapping[str, Any]) -> Position | None:
-    """Where in the training a record is, if it says so."""
+    """Return the position of a record in the training; None if it has neither an epoch nor a step."""
     epoch, step = (_number(record.get(key)) for key in ("epoch", "step"))
     if epoch is not None:
         return Position("epoch", epoch, step)
@@ -178,16 +178,19 @@ def _number(value: Any) -> float | None:
 
 
 def _is_from(record: Mapping[str, Any], new: Position) -> bool:
-    """Whether a record is at a position or behind it. One without a step is the end of its epoch, or asks for all."""
-    there = position(record)
-    if there is None or there.kind != new.kind:
+    """Return whether a record is at or after the position of a new record.
+
+    A record that has an epoch but no step is the end of its epoch; such a new record replaces the whole epoch.
+    """
+    old = position(record)
+    if old is None or old.kind != new.kind:
         return False
-    end = math.inf if there.step is None else there.step
-    return (there.number, end) >= (new.number, -math.inf if new.step is None else new.step)
+    end = math.inf if old.step is None else old.step
+    return (old.number, end) >= (new.number, -math.inf if new.step is None else new.step)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None when it is no whole record."""
+    """Parse a line; None if it is not a whole record."""
     try:
         record = json.loads(line)
     except ValueError:

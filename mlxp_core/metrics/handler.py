@@ -1,15 +1,15 @@
-"""Metrics: dicts that the application logs to `metrics.<name>` are appended to <name>.json.
+"""The logging handler for metrics: dicts that the application logs to `metrics.<name>` are appended to <name>.json.
 
     logging.getLogger("metrics.train").info({"loss": 0.31, "epoch": 0})
 
-Whatever is logged and whatever the disk does, the application goes on.
+Whatever the application logs and whatever happens to the disk, the application continues.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
-import re
 import sys
 import tempfile
 from collections import Counter
@@ -20,43 +20,42 @@ from typing import Any
 
 import yaml
 
-from mlxp_core import console
+from mlxp_core import console, yaml_files
 from mlxp_core.errors import RunDirectoryError
 from mlxp_core.files import read_if_there, write_whole
 from mlxp_core.metrics.file import MetricsFile
-from mlxp_core.metrics.scalars import SCALAR_TYPES, Scalar, encode, scalars
+from mlxp_core.metrics.names import LOGGER, SUFFIX, file_of, prefix_of
+from mlxp_core.metrics.scalars import SCALAR_TYPES, Scalar, split_scalars
 
-_LOGGER = "metrics"
-# Files that stay open, at most: a process may have few
-_OPEN_FILES = 64
-
-# libyaml's, where PyYAML has it, are much faster
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# Maximum number of files kept open: a process may open few
+_MAX_OPEN_FILES = 64
 
 log = logging.getLogger(__name__)
 
 
 def start_metrics(directory: Path | None) -> None:
-    """Write what is logged to `metrics` and below it into `directory` and not into the job's log; None drops it.
+    """Write records of `metrics` and the loggers below it to files, and no longer to the job's log.
+
+    Args:
+        directory: Directory of the files; None to drop the records.
 
     Raises:
-        OSError: the directory cannot be read.
+        OSError: The directory cannot be read.
     """
-    stop_metrics()  # of a job in this process whose end nobody was told of: Hydra 1.3 may skip the hook
-    logger = logging.getLogger(_LOGGER)
+    stop_metrics()  # of an earlier job in this process, whose end Hydra 1.3 may not have reported
+    logger = logging.getLogger(LOGGER)
     logger.addHandler(MetricsHandler(directory, before=(logger.level, logger.propagate)))
     # Whatever hydra.job_logging and hydra.verbose say
     logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
     logger.propagate = False
     for name, known in logger.manager.loggerDict.items():
-        if isinstance(known, logging.Logger) and f"{name}.".startswith(f"{_LOGGER}."):
+        if isinstance(known, logging.Logger) and f"{name}.".startswith(f"{LOGGER}."):
             known.disabled = False
 
 
 def stop_metrics() -> None:
-    """Make `metrics` a logger like any other again."""
-    logger = logging.getLogger(_LOGGER)
+    """Make `metrics` an ordinary logger again."""
+    logger = logging.getLogger(LOGGER)
     for handler in list(logger.handlers):
         if isinstance(handler, MetricsHandler):
             logger.removeHandler(handler)
@@ -69,35 +68,28 @@ class MetricsHandler(logging.Handler):
     """Writes the metrics of one attempt of one run.
 
     Args:
-        directory: where; None for nowhere.
-        before: level and `propagate` of the logger before this came to it.
+        directory: Directory of the files; None to drop the records.
+        before: Level and `propagate` of the logger before it got this handler.
     """
 
     def __init__(self, directory: Path | None, before: tuple[int, bool]) -> None:
         super().__init__()
         self.before = before
         self._directory = directory
-        found = directory.rglob("*.json") if directory else ()
+        found = directory.rglob(f"*{SUFFIX}") if directory else ()
         self._earlier = {path: path.stat() for path in found if path.is_file()}
         self._files: dict[str, MetricsFile] = {}
-        # POSIX locks go by process, and end with it
+        # POSIX locks belong to a process and end with it
         self._lock_file = tempfile.TemporaryFile()  # noqa: SIM115  # until the end
-        self._told: set[tuple[str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
         self._lost: Counter[str] = Counter()
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """As every handler does, but for filters: nobody has this one to add any, and looking for them costs."""
-        assert self.lock is not None
-        with self.lock:
-            self.emit(record)
-        return True
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record's dict; its text, where it has one instead, goes where it would have gone."""
+        """Write a record's dict to its file; pass a record that holds a text on to the root logger's handlers."""
         values, name = record.msg, record.name
         try:
             file = self._files.get(name)
-            # So are nearly all records, and this is in the application's loops
+            # Nearly all records take this short way, as this is in the application's loops
             if (
                 file
                 and type(values) is dict
@@ -109,29 +101,33 @@ class MetricsHandler(logging.Handler):
                 self._pass_on(record)
             elif self._directory is not None:
                 self._write(file or self._file(self._directory, name), name, values)
-        except Exception as error:  # what the values' own code raises is not known; the training goes on
+        except Exception as error:  # the values' own code may raise anything, and the training must continue
             self._lost[name] += 1
-            self._warn(name, "lost", f"a record is lost: {error} The run goes on; its end says how many were lost.")
+            self._warn(
+                name,
+                "lost",
+                f"a record was lost: {error} The run continues; the number of lost records is reported at its end.",
+            )
 
     def close(self) -> None:
-        """Close the files; a line that comes all the same opens its file again."""
+        """Close the files; a record that comes later opens its file again."""
         for file in self._files.values():
             file.close()
         super().close()
 
     def end(self) -> None:
-        """Close for good, and say what was lost."""
+        """Close the files for good, and report how many records were lost."""
         self.close()
         self._lock_file.close()
         for name, number in self._lost.items():
             self._warn(name, "end", f"{number} records could not be written.")
 
     def _write(self, file: MetricsFile, name: str, values: Mapping[Any, Any]) -> None:
-        plain, others = scalars(values)
-        for key, reason in others.items():
+        plain, rejected = split_scalars(values)
+        for key, reason in rejected.items():
             advice = "Log float(...) of it, or save it in the run's artifacts."
             self._warn(name, f"left out {key}", f"'{key}' is left out: {reason}. {advice}")
-        if plain or not others:
+        if plain or not rejected:
             self._append(file, name, plain)
             if not plain.keys() <= file.keys:
                 file.keys |= plain.keys()
@@ -141,35 +137,33 @@ class MetricsHandler(logging.Handler):
         try:
             file.supersede(values)
         except RunDirectoryError as error:
-            self._warn(name, "kept", f"{error} Lines of an earlier attempt stay beside the new ones.")
-        file.append((encode(values) + "\n").encode())
-        if len(self._files) > _OPEN_FILES:
+            self._warn(name, "kept", f"{error} Lines of an earlier attempt remain next to the new ones.")
+        file.append((json.dumps(values) + "\n").encode())
+        if len(self._files) > _MAX_OPEN_FILES:
             file.close()
 
     def _file(self, directory: Path, name: str) -> MetricsFile:
-        # Dots and slashes separate, so that no name leads out of the directory
-        parts = [part for part in re.split(r"[./]", name)[1:] if part] or [_LOGGER]
-        path = directory.joinpath(*parts[:-1], f"{parts[-1]}.json")
-        superseded = directory.joinpath(".superseded", *parts[:-1], f"{parts[-1]}.jsonl")
-        self._files[name] = MetricsFile(path, superseded, self._earlier.get(path), self._alone)
+        path = directory / file_of(name)
+        superseded = (directory / ".superseded" / file_of(name)).with_suffix(".jsonl")
+        self._files[name] = MetricsFile(path, superseded, self._earlier.get(path), self._exclusive)
         return self._files[name]
 
     def _list_keys(self) -> None:
-        """Add the keys of all records to those listed, for readers that look for them there."""
+        """Add the keys of all records to .keys/metrics.yaml, where readers of MLXP's layout look for them."""
         assert self._directory is not None
         path = self._directory / ".keys" / "metrics.yaml"
-        keys = [f"{name.removeprefix(f'{_LOGGER}.')}.{key}" for name, file in self._files.items() for key in file.keys]
+        keys = [prefix_of(file_of(name)) + key for name, file in self._files.items() for key in file.keys]
         try:
-            with self._alone():
-                listed = yaml.load(read_if_there(path) or b"{}", _LOADER)
+            with self._exclusive():
+                listed = yaml_files.load(read_if_there(path) or b"{}")
                 if not set(keys) <= listed.keys():
-                    write_whole(path, yaml.dump(listed | dict.fromkeys(keys, ""), Dumper=_DUMPER, allow_unicode=True))
-        except (RunDirectoryError, yaml.YAMLError) as error:
-            self._warn(_LOGGER, "keys", f"{path} does not list all keys: {error}")
+                    write_whole(path, yaml_files.dump(dict.fromkeys(sorted({*listed, *keys}, key=str), "")))
+        except (RunDirectoryError, yaml.YAMLError, ValueError) as error:
+            self._warn(LOGGER, "keys", f"{path} does not list all keys: {error}")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep out the processes that this one was forked from, or that were forked from it."""
+    def _exclusive(self) -> Iterator[None]:
+        """Lock out the processes that this one was forked from or has forked."""
         fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
         try:
             yield
@@ -177,7 +171,7 @@ class MetricsHandler(logging.Handler):
             fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        # A module of the application's own may be called metrics, and log texts
+        # One of the application's own modules may be named metrics and log texts
         text = record.getMessage()  # fails here and not in other handlers, which print a traceback
         root = logging.getLogger()
         if self.before[1] and root.isEnabledFor(record.levelno):
@@ -186,14 +180,14 @@ class MetricsHandler(logging.Handler):
             self._warn(
                 record.name,
                 "text",
-                f"{_short(text)} is no dict of numbers and went to the job's log alone, as all such will. A "
-                f'metric is logged by logging.getLogger("{record.name}").info({{"loss": 0.31, "epoch": 0}}).',
+                f"{_short(text)} is not a dict of numbers. It went to the job's log only, and so will others like it. "
+                f'Log a metric with logging.getLogger("{record.name}").info({{"loss": 0.31, "epoch": 0}}).',
             )
 
     def _warn(self, name: str, kind: str, text: str) -> None:
-        """Say something of a logger, once; also where hydra.job_logging is disabled."""
-        if (name, kind) not in self._told:
-            self._told.add((name, kind))
+        """Log a warning about a logger, once per kind; print it where hydra.job_logging is disabled."""
+        if (name, kind) not in self._warned:
+            self._warned.add((name, kind))
             text = f"Logger '{name}' of metrics: {text}"
             if log.isEnabledFor(logging.WARNING):
                 log.warning("%s", text)

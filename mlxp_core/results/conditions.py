@@ -1,4 +1,4 @@
-"""Conditions on the keys of a run's configuration: `optimizer.lr>=0.01 and model.name==deep`; nothing is evaluated."""
+"""Conditions on the configuration of runs, such as `optimizer.lr>=0.01 and model.name==deep`; no code is evaluated."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ _KEY = re.compile(r"\s*([A-Za-z_][\w./@-]*)")
 _OPERATOR = re.compile(r"\s*(==|!=|<=|>=|<|>|=)")
 _VALUE = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)"|([^\s'"<>=!]+))""")
 _AND = re.compile(r"\s+and\s+|\s*$")
-# Stands for the value of a key that is not there
+# The value of a missing key
 ABSENT = object()
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One of them: a key, one of the operators, and a plain value."""
+    """A comparison of a key's value with a number, a string, a truth value or None."""
 
     key: str
     operator: str
     value: Any
 
     def holds(self, find: Callable[[str], Any]) -> bool:
-        """Whether it holds; what cannot be compared is no match."""
+        """Return whether the comparison holds; values that cannot be compared do not match.
+
+        Args:
+            find: Function that returns the value of a key, or `ABSENT` for a missing key, which does not match.
+        """
         found = find(self.key)
         if found is ABSENT:
             return False
@@ -54,40 +58,40 @@ class Condition:
     comparisons: tuple[Comparison, ...]
 
     def holds(self, find: Callable[[str], Any]) -> bool:
-        """Whether it holds; `find` gives the value of a key, and for one that is not there `ABSENT`, which fails it."""
+        """Return whether all comparisons hold; `find` is as for `Comparison.holds`."""
         return all(comparison.holds(find) for comparison in self.comparisons)
 
 
 def parse_condition(text: str) -> Condition:
-    """Read a condition.
+    """Parse a condition.
 
     Raises:
-        ConditionError: it cannot be read; the message points at the place.
+        ConditionError: The condition cannot be parsed; the message points at the position.
     """
     comparisons = []
-    place = 0
+    position = 0
     while True:
-        key = _take(_KEY, text, place, "the key of a configuration is missing here, such as optimizer.lr")
-        sign = _take(_OPERATOR, text, key.end(), "one of == != < <= > >= is missing here")
-        value = _take(_VALUE, text, sign.end(), "a value is missing here: a number, a word, or a text in quotes")
+        key = _match(_KEY, text, position, "expected a configuration key, such as optimizer.lr")
+        sign = _match(_OPERATOR, text, key.end(), "expected one of == != < <= > >=")
+        value = _match(_VALUE, text, sign.end(), "expected a value: a number, a word, or a string in quotes")
         quoted = value[1] if value[1] is not None else value[2]
         comparisons.append(Comparison(key[1], sign[1], read_word(value[3]) if quoted is None else quoted))
-        end = _take(_AND, text, value.end(), "'and' is missing here, or a text with blanks needs quotes")
+        end = _match(_AND, text, value.end(), "expected 'and'; a string with spaces needs quotes")
         if end.end() == len(text) and not end[0].strip():
             return Condition(tuple(comparisons))
-        place = end.end()
+        position = end.end()
 
 
-def _take(pattern: re.Pattern[str], text: str, place: int, missing: str) -> re.Match[str]:
-    match = pattern.match(text, place)
+def _match(pattern: re.Pattern[str], text: str, position: int, expected: str) -> re.Match[str]:
+    match = pattern.match(text, position)
     if match is None:
-        place += len(text[place:]) - len(text[place:].lstrip())
-        raise ConditionError(f"--where cannot be read: {missing}:\n  {text}\n  {' ' * place}^")
+        position += len(text[position:]) - len(text[position:].lstrip())
+        raise ConditionError(f"--where: {expected}:\n  {text}\n  {' ' * position}^")
     return match
 
 
 def read_word(word: str) -> Any:
-    """A word as the number, truth value or null that it is, or else as itself."""
+    """Convert a word to a number, a truth value or None, if it is one; otherwise return it."""
     if word.lower() in _WORDS:
         return _WORDS[word.lower()]
     for kind in (int, float):
@@ -99,7 +103,7 @@ def read_word(word: str) -> Any:
 
 
 def look_up(values: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; `ABSENT` when there is none."""
+    """Return the value of a dotted key; `ABSENT` if there is none."""
     if key in values:
         return values[key]
     found: Any = values
@@ -114,7 +118,7 @@ def look_up(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _alike(found: Any, value: Any) -> tuple[Any, Any]:
-    """Both sides in a form in which they can be compared: a text that is to equal a number is read as one."""
+    """Convert both sides so that they can be compared: a string that is compared with a number is read as one."""
     if isinstance(found, str) and not isinstance(value, str):
         return read_word(found), value
     if isinstance(value, str) and found is not None and not isinstance(found, str):

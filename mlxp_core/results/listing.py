@@ -1,15 +1,13 @@
-"""The runs of a directory and what is true of them, chosen and put in order as the user asks."""
+"""Listing the runs of a directory with their statuses, filtered and sorted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from mlxp_core.errors import SelectionError
-from mlxp_core.metrics.prefetch import read_ahead
 from mlxp_core.results.conditions import ABSENT, parse_condition
 from mlxp_core.results.rows import COLUMNS, Row, shared_overrides, sort_rows
 from mlxp_core.runs.file_cache import FileCache
@@ -24,10 +22,10 @@ class Listing:
     """The runs of a directory.
 
     Attributes:
-        rows: in the order of their numbers.
-        shared: the overrides that all have.
-        notes: what the user should know of them.
-        cache: to be saved at the end.
+        rows: The runs, in the order of their numbers.
+        shared: Overrides that all runs have.
+        notes: Messages for the user, such as a scheduler that did not respond.
+        cache: Cache that the caller saves after it has used the rows.
     """
 
     rows: Sequence[Row]
@@ -37,29 +35,33 @@ class Listing:
 
 
 def list_runs(directory: Path) -> Listing:
-    """All runs of a directory.
+    """List all runs of a directory.
 
     Raises:
-        NoRunsError: it has none.
-        RunDirectoryError: it cannot be read.
+        NoRunsError: There are no runs.
+        RunDirectoryError: The directory cannot be read.
     """
-    reader, states = RunReader(directory), StatusResolver()
-    waits: list[Callable[[], dict[str, dict[str, Any]]]] = []
-    runs = reader.read(lambda paths: waits.append(read_ahead(paths, reader.cache)))
+    reader, resolver = RunReader(directory), StatusResolver()
+    runs = reader.read()
     shared = shared_overrides(runs)
-    statuses = states.resolve(runs)
-    common, metrics = frozenset(shared), waits[0]()
-    pairs = zip(runs, statuses, strict=True)
-    rows = [Row(run, resolved, reader.cache, common, metrics.get(run.path)) for run, resolved in pairs]
-    return Listing(rows, shared, states.notes, reader.cache)
+    common = frozenset(shared)
+    statuses = resolver.resolve(runs)
+    rows = [Row(run, resolved, reader.cache, common) for run, resolved in zip(runs, statuses, strict=True)]
+    return Listing(rows, shared, resolver.notes, reader.cache)
 
 
 def choose(rows: Sequence[Row], *, status: str | None, where: str | None, sort: str | None) -> list[Row]:
-    """Rows of certain statuses, for which a condition holds, in the order of a key; None for all, and as they are.
+    """Filter and sort rows.
+
+    Args:
+        rows: The rows.
+        status: Statuses to keep, separated by commas; None for all.
+        where: Condition that rows must meet; None for none.
+        sort: Column, metric or key to sort by, `-key` for descending order; None for the present order.
 
     Raises:
-        SelectionError: there is no such status, or no run has the key.
-        ConditionError: the condition cannot be read.
+        SelectionError: There is no such status, or no run has the key.
+        ConditionError: The condition cannot be parsed.
     """
     chosen = list(rows)
     if status is not None:
@@ -79,10 +81,10 @@ def choose(rows: Sequence[Row], *, status: str | None, where: str | None, sort: 
 
 
 def check_columns(rows: Sequence[Row], names: Sequence[str], option: str = "--columns") -> None:
-    """Make sure that there is something to show.
+    """Check that each name is a column, or a metric or key of some run.
 
     Raises:
-        SelectionError: a name is no column, and no run has such a metric or key.
+        SelectionError: A name is neither.
     """
     for name in names:
         if name not in COLUMNS and rows and all(row.value(name) is ABSENT for row in rows):
@@ -93,7 +95,7 @@ def _no_key(option: str, name: str, rows: Sequence[Row]) -> str:
     known = [*COLUMNS, *dict.fromkeys(key for row in rows[:100] for key in (*row.metrics, *_keys(row.config)))]
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"columns are {', '.join(COLUMNS)}."
-    return f"{option}: no run has {name!r}, neither as a metric nor in its configuration; {hint}"
+    return f"{option}: no run has {name!r} as a metric or a configuration key; {hint}"
 
 
 def _keys(config: dict[str, object], prefix: str = "") -> list[str]:
@@ -106,14 +108,14 @@ def _keys(config: dict[str, object], prefix: str = "") -> list[str]:
 
 
 def check_statuses(words: set[str], rows: Sequence[Row]) -> None:
-    """Make sure that statuses can be.
+    """Check that statuses exist.
 
     Raises:
-        SelectionError: there is no such status.
+        SelectionError: There is no such status.
     """
     known = {*STATES, *RunStatus.__members__, "UNKNOWN", "DAMAGED", "NOT_SUBMITTED"}
     known |= {row.resolved.status for row in rows}
     for word in sorted(words - known):
         close = get_close_matches(word, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}."
+        hint = f"did you mean {close[0]}?" if close else f"statuses are {', '.join(sorted(known))}."
         raise SelectionError(f"--status: there is no status {word}; {hint}")

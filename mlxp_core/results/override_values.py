@@ -1,4 +1,4 @@
-"""What overrides say of a configuration, read without Hydra; for those of runs that have not composed theirs yet."""
+"""The values in overrides, read without Hydra, for runs whose configuration is not composed yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlxp_core.results.conditions import read_word
 
 
 def values_of(overrides: Iterable[str]) -> dict[str, Any]:
-    """The keys and plain values in overrides such as `optimizer.lr=0.1`, by dotted key."""
+    """Return the values in overrides such as `optimizer.lr=0.1`, by dotted key."""
     values = {}
     for override in overrides:
         key, is_value, value = override.lstrip("+").partition("=")

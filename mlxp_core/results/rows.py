@@ -1,4 +1,4 @@
-"""Runs as rows of a table: columns, what to sort and select by, and what all have in common."""
+"""Runs as rows of a table: their columns, their values for filters and sorting, and the overrides that all share."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from typing import Any
 
 import yaml
 
+from mlxp_core.files import read_regular
 from mlxp_core.metrics.last_values import last_metrics
 from mlxp_core.results.conditions import ABSENT, look_up
 from mlxp_core.results.override_values import values_of
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.file_cache import FileCache
-from mlxp_core.runs.reader import RunRecord, seconds
+from mlxp_core.runs.info import seconds
+from mlxp_core.runs.reader import RunRecord
 from mlxp_core.status.rules import ResolvedStatus
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run, what is true of it, and what else a table may show.
+    """A run, its status, and what else a table may show.
 
     Attributes:
-        cache: has the metrics that did not change.
-        shared: overrides that all rows have.
-        read_before: its metrics, when they are known already.
+        run: The run.
+        resolved: Its status.
+        cache: Cache of the metrics that have not changed.
+        shared: Overrides that all rows have.
     """
 
     run: RunRecord
     resolved: ResolvedStatus
     cache: FileCache
     shared: Collection[str] = ()
-    read_before: dict[str, Any] | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Its last ones, such as `train.loss`."""
-        return last_metrics(self.run.path, self.cache) if self.read_before is None else self.read_before
+        """The last value of each metric, by names such as `train.loss`."""
+        return last_metrics(self.run.path, self.cache)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Its configuration; of a run that has not started what its overrides say of it."""
+        """The run's configuration; before the run starts, only the values in its overrides."""
         try:
-            config = load_yaml((self.run.directory.metadata / "config.yaml").read_bytes())
-        except (OSError, yaml.YAMLError):
+            config = load_yaml(read_regular(self.run.directory.metadata / "config.yaml"))
+        except (OSError, yaml.YAMLError, ValueError):
             config = None
         return config if isinstance(config, dict) else values_of(self.run.overrides)
 
     def value(self, key: str) -> Any:
-        """What it has in a column, or for a metric or a key of its configuration; `ABSENT` when it has none."""
+        """Return the value of a column, a metric or a configuration key, in this order; `ABSENT` if there is none."""
         if key in COLUMNS:
             return COLUMNS[key](self)
         if key in self.metrics:
@@ -58,23 +60,23 @@ class Row:
         return look_up(self.config, key)
 
     def find(self, key: str) -> Any:
-        """The same, for a condition: there the configuration comes first."""
+        """Return the value of a key in a condition, where the configuration comes first; `ABSENT` if there is none."""
         found = look_up(self.config, key)
         return self.value(key) if found is ABSENT else found
 
     def shown(self, key: str) -> Any:
-        """The same, with None for nothing."""
+        """Return the value of a column, a metric or a configuration key; None if there is none."""
         found = self.value(key)
         return None if found is ABSENT else found
 
 
 def _elapsed(row: Row) -> float | None:
-    """Seconds from its start to its end, or until now; None when nobody knows."""
+    """Return the seconds from the run's start to its end, or until now; None if they are not known."""
     info = row.run.info
     start, end = seconds(info.get("start_time")), seconds(info.get("end_time"))
     if start is None or row.run.submitted_again:
         return None
-    if row.resolved.is_over:
+    if row.resolved.is_finished:
         return None if end is None else end - start
     return None if row.resolved.status == "PENDING" else time.time() - start
 
@@ -102,7 +104,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
 
 
 def shared_overrides(runs: Sequence[RunRecord]) -> list[str]:
-    """The overrides that all runs have, when there are several."""
+    """Return the overrides that all runs have, if there are several runs."""
     if len(runs) < 2:
         return []
     common = set.intersection(*(set(run.overrides) for run in runs))
@@ -110,18 +112,18 @@ def shared_overrides(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def sort_rows(rows: Sequence[Row], key: str) -> list[Row]:
-    """Rows by what they have for a key, upwards, or downwards for `-key`; those that have nothing come last."""
+    """Sort rows by a key, in descending order for `-key`; rows without a value come last."""
     name = key.removeprefix("-")
     values = [(row.value(name), row) for row in rows]
     known = [(value, row) for value, row in values if value is not ABSENT and value is not None and value == value]
-    if name == "run":  # they are in the order of their numbers
+    if name == "run":  # rows are in the order of their numbers already
         ordered = known[::-1] if key.startswith("-") else known
     else:
         ordered = sorted(known, key=lambda pair: _order(pair[0]), reverse=key.startswith("-"))
-    left = {id(row) for _, row in known}
-    return [row for _, row in ordered] + [row for row in rows if id(row) not in left]
+    sorted_ids = {id(row) for _, row in known}
+    return [row for _, row in ordered] + [row for row in rows if id(row) not in sorted_ids]
 
 
 def _order(value: Any) -> tuple[int, float, str]:
-    """Numbers by their size, before texts."""
+    """Return a sort key that places numbers, by value, before strings."""
     return (0, float(value), "") if isinstance(value, (int, float)) else (1, 0, str(value))

@@ -1,4 +1,4 @@
-"""Watching the runs of a directory until they are over."""
+"""Watching the runs of a directory until they are finished."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mlxp_core.status.resolver import StatusResolver
 
 @dataclass(frozen=True)
 class Change:
-    """A run that has another status than the last time.
+    """A run whose status has changed.
 
     Attributes:
-        at: when that was seen, on this machine's clock.
-        row: the run.
-        before: its status before; None for a run that was not there.
+        at: Time of the observation, HH:MM:SS on this machine's clock.
+        row: The run.
+        before: Its previous status; None for a new run.
     """
 
     at: str
@@ -33,9 +33,9 @@ class Look:
     """The watched runs at one moment.
 
     Attributes:
-        rows: all of them.
-        changes: since the last look, those of it alone.
-        notes: what the user should know, such as that a scheduler does not answer.
+        rows: All watched runs.
+        changes: Changes since the previous look.
+        notes: Messages for the user, such as a scheduler that did not respond.
     """
 
     rows: Sequence[Row]
@@ -43,50 +43,51 @@ class Look:
     notes: Sequence[str]
 
     @property
-    def over(self) -> int:
-        """How many are over."""
-        return sum(row.resolved.is_over for row in self.rows)
+    def finished(self) -> int:
+        """Number of finished runs."""
+        return sum(row.resolved.is_finished for row in self.rows)
 
     @property
     def has_failed(self) -> bool:
-        """Whether one is over and did not complete."""
+        """Whether a finished run did not complete."""
         return any(row.resolved.has_failed for row in self.rows)
 
     @property
     def counts(self) -> Counter[str]:
-        """How many have each status."""
+        """Number of runs by status."""
         return Counter(row.resolved.status for row in self.rows)
 
 
 class Watch:
-    """Looks at a directory's runs again and again.
+    """Looks repeatedly at the runs of a directory.
 
-    Of many sweeps it watches those with a run that is not over, or the last one when all are; and all runs that come.
+    Among several sweeps it watches those with a run that is not finished at the first look, or the last sweep if all
+    runs are finished. It also watches all runs that are added later.
 
     Raises:
-        NoRunsError: there is no such directory.
+        NoRunsError: There is no such directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self._reader = RunReader(directory)
-        self._states = StatusResolver()
+        self._resolver = StatusResolver()
         self._statuses: dict[str, str] = {}
         self._left_out: set[str] = set()
         self._is_first = True
 
     def look(self) -> Look:
-        """Look at them now, with one question to each scheduler.
+        """Resolve the statuses now, with a single query per scheduler.
 
         Raises:
-            NoRunsError: there are none.
+            NoRunsError: There are no runs.
         """
         runs = [run for run in self._reader.read() if run.path not in self._left_out]
-        statuses = self._states.resolve(runs)
+        statuses = self._resolver.resolve(runs)
         shared = frozenset(shared_overrides(runs))
         rows = [Row(run, resolved, self._reader.cache, shared) for run, resolved in zip(runs, statuses, strict=True)]
         is_first, self._is_first = self._is_first, False
         if is_first:
-            rows = self._first(rows)
+            rows = self._choose(rows)
         now = f"{datetime.now():%H:%M:%S}"
         changes = [
             Change(now, row, self._statuses.get(row.run.path))
@@ -94,26 +95,26 @@ class Watch:
             if self._statuses.get(row.run.path) != row.resolved.status
         ]
         self._statuses = {row.run.path: row.resolved.status for row in rows}
-        return Look(rows, [] if is_first else changes, list(self._states.notes))
+        return Look(rows, [] if is_first else changes, list(self._resolver.notes))
 
     def save(self) -> None:
-        """Keep what was read for the next command."""
+        """Save the cache for the next command."""
         self._reader.cache.save()
 
-    def _first(self, rows: Sequence[Row]) -> list[Row]:
-        opened = {_sweep(row.run) for row in rows if not row.resolved.is_over} or {_sweep(rows[-1].run)}
-        chosen = [row for row in rows if _sweep(row.run) in opened]
+    def _choose(self, rows: Sequence[Row]) -> list[Row]:
+        active = {_sweep(row.run) for row in rows if not row.resolved.is_finished} or {_sweep(rows[-1].run)}
+        chosen = [row for row in rows if _sweep(row.run) in active]
         self._left_out = {row.run.path for row in rows} - {row.run.path for row in chosen}
         return chosen
 
 
 def _sweep(run: RunRecord) -> str:
-    """What a run belongs to: its sweep, or itself alone."""
+    """Return the directory of a run's sweep, or its own if it has no sweep."""
     if run.launch is not None:
         return str(run.launch.directory.parent)
     return str(run.submission.sweep) if run.submission is not None else run.path
 
 
 def pause(look_took_s: float, interval_s: float) -> float:
-    """How long to wait for the next look, in seconds: looking takes a tenth of the time at most."""
+    """Return the seconds to wait before the next look, so that looking takes at most a tenth of the time."""
     return max(interval_s, 9 * look_took_s)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from mlxp_core.files import cannot_write, write_whole
 
-# The numbers given so far, a line each, in the order in which processes came. It saves listing the directory, and keeps
-# the number of a deleted run from being given again; what gives a number is mkdir alone.
-_GIVEN = ".numbers"
-# More lines than processes can add between one's reading and another's
+# The numbers given so far, one per line, in the order in which processes took them. The file saves listing the
+# directory, and keeps the number of a deleted run from being reused. A number is taken only by mkdir.
+NUMBERS = ".numbers"
+# More lines than processes can append between a process's reading and its own line
 _TAIL_BYTES = 512
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """One run's directory.
+    """The directory of one run.
 
     Attributes:
-        path: the absolute directory (`hydra.runtime.output_dir`).
-        output_subdir: Hydra's `hydra.output_subdir` in it; None when Hydra writes none.
+        path: The absolute directory (`hydra.runtime.output_dir`).
+        output_subdir: Hydra's `hydra.output_subdir` in it; None if Hydra writes none.
     """
 
     path: Path
@@ -61,19 +61,19 @@ class RunDirectory:
 
     @property
     def number(self) -> int | None:
-        """Its number, when it is a numbered run."""
-        is_numbered = self.path.name.isdecimal() and (self.path.parent / _GIVEN).exists()
+        """The run's number; None if runs are not numbered here."""
+        is_numbered = self.path.name.isdecimal() and (self.path.parent / NUMBERS).exists()
         return int(self.path.name) if is_numbered else None
 
 
 def allocate_run(root: Path) -> Path:
     """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
 
-    Safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on the
-    number of runs.
+    This is safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on
+    the number of runs.
 
     Raises:
-        RunDirectoryError: it cannot be made.
+        RunDirectoryError: The directory cannot be made.
     """
     try:
         _make_root(root)
@@ -85,24 +85,24 @@ def allocate_run(root: Path) -> Path:
             except FileExistsError:
                 number += 1
         _make_parts(root / str(number))
-        _note(root, number)
+        _append_number(root, number)
     except OSError as error:
         raise cannot_write(root, error) from error
     return root / str(number)
 
 
 def open_run(root: Path, number: int) -> Path:
-    """The directory of the run of a given number, made when it is not there.
+    """Return the directory of the run with a given number; make it if it does not exist.
 
     Raises:
-        RunDirectoryError: it cannot be made.
+        RunDirectoryError: The directory cannot be made.
     """
     path = root / str(number)
     try:
         _make_root(root)
         _make_parts(path)
         if number > _last_number(root):
-            _note(root, number)
+            _append_number(root, number)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
@@ -115,24 +115,24 @@ def _make_parts(path: Path) -> None:
 
 def _make_root(root: Path) -> None:
     ignore = root / ".gitignore"
-    if not ignore.exists():  # first run here: results are no part of the code
+    if not ignore.exists():  # the first run here: results are not part of the code
         write_whole(ignore, "*\n")
 
 
 def _last_number(root: Path) -> int:
-    """The highest number given."""
+    """Return the highest number given."""
     try:
-        with (root / _GIVEN).open("rb") as file:
+        with (root / NUMBERS).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             return max(map(int, file.read().split()))
-    except (FileNotFoundError, ValueError):  # the first time, or somebody removed or emptied it
+    except (FileNotFoundError, ValueError):  # the first run, or the file was removed or emptied
         last = max((int(entry.name) for entry in os.scandir(root) if entry.name.isdecimal()), default=0)
-        _note(root, last)
+        _append_number(root, last)
         return last
 
 
-def _note(root: Path, number: int) -> None:
-    """Append, so that of two processes at once neither can take a higher number back."""
-    with (root / _GIVEN).open("a") as file:
+def _append_number(root: Path, number: int) -> None:
+    # Append, so that a process cannot replace a higher number that another process has just written
+    with (root / NUMBERS).open("a") as file:
         file.write(f"{number}\n")

@@ -1,7 +1,8 @@
-"""Reading YAML fast: what `yaml.dump` writes in block style needs no parser of all of YAML.
+"""Reading YAML fast: records of runs have most of their parts in common, which need to be parsed only once.
 
-Ten thousand records take libyaml's loader several seconds. Here each line that is not certain to mean one thing sends
-the whole text to that loader, so that the result is always its own.
+libyaml's loader takes several seconds for ten thousand records. Here a mapping is split at its keys, and each part is
+read once. A text that may mean something else as a whole than in parts is read by libyaml, so that the result is always
+libyaml's.
 """
 
 from __future__ import annotations
@@ -12,123 +13,65 @@ from typing import Any
 
 import yaml
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LINE = re.compile(r"( *)(?:([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: (.+))?|- (.+))")
-# A word that no rule of YAML 1.1 takes for anything but text, maybe with others behind it
-_TEXT = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*|[1-9][0-9a-f]*[a-f][0-9a-f]*")
+from mlxp_core import yaml_files
+
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: ([^\n]+)|\n|$)")
+# A word that no rule of YAML 1.1 reads as anything but a string, optionally followed by others
+_STRING = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*")
 _QUOTED = re.compile(r"'([ -&(-~]*)'")
 _INT = re.compile(r"0|-?[1-9][0-9]*")
-_FLOAT = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
-# Stand for a value that comes in the next lines, and for new lists and mappings
-_NOTHING = object()
-_EMPTY_LIST: list[Any] = []
-_EMPTY_MAPPING: dict[str, Any] = {}
-_CONTAINERS = {type(_NOTHING), list, dict}
-_WORDS = {"null": None, "true": True, "false": False, "[]": _EMPTY_LIST, "{}": _EMPTY_MAPPING}
-# As text in any other letters than these, too, each of them needs quotes or is something else
-_NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+_WORDS = {"null": None, "true": True, "false": False}
+# Words that are not strings, in any mixture of upper and lower case
+_NOT_STRINGS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
-class _OtherYaml(Exception):
-    """A text has more in it than is read here."""
+class _Uncertain(Exception):
+    """A text may mean something else as a whole than in parts."""
 
 
 def load_yaml(data: bytes) -> Any:
-    """What `yaml.load(data, yaml.CSafeLoader)` returns; parts of it are not to be changed, as other results share them.
+    """Return what `yaml_files.load` returns and raise what it raises; callers do not modify the value.
 
-    Raises:
-        yaml.YAMLError: it is no YAML.
+    Results share parts with each other.
     """
     try:
-        return _load(data.decode("ascii"))
-    except (_OtherYaml, UnicodeDecodeError):
-        return yaml.load(data, _LOADER)
+        return _load_parts(data.decode("ascii"))
+    except (_Uncertain, ValueError, yaml.YAMLError):
+        return yaml_files.load(data)
 
 
-def _load(text: str) -> dict[str, Any]:
-    if not text.endswith("\n"):  # it may be cut off
-        raise _OtherYaml
-    # Each key of the first level, with the lines that belong to it
+def _load_parts(text: str) -> dict[str, Any]:
+    # Each key with the lines below it, which yaml.dump indents or begins with a dash
     parts: list[str] = []
-    for line in text[:-1].split("\n"):
+    for line in text.removesuffix("\n").split("\n"):
         if line[:1] not in (" ", "-"):
             parts.append(line)
         elif parts:
             parts[-1] += f"\n{line}"
         else:
-            raise _OtherYaml
-    return dict(map(_read_part, parts))
+            raise _Uncertain
+    return dict(map(_load_part, parts))
 
 
-@lru_cache(maxsize=100_000)  # records of runs have most of their parts in common
-def _read_part(text: str) -> tuple[str, Any]:
-    if "\n" not in text:
-        depth, only, simple = _read_line(text)
-        if depth == 0 and only is not None and type(simple) not in _CONTAINERS:
-            return only, simple
-    ((key, value),) = _read_block(text).items()
-    return key, value
-
-
-def _read_block(text: str) -> dict[str, Any]:
-    root: dict[str, Any] = {}
-    levels: list[tuple[int, dict[str, Any]]] = [(0, root)]
-    open_key: str | None = None  # a key that has had no value yet
-    items: list[Any] | None = None
-    items_indent = 0
-    for line in text.split("\n"):
-        depth, key, value = _read_known_line(line)
-        if value is _EMPTY_LIST or value is _EMPTY_MAPPING:
-            value = value.copy()
-        if key is None:
-            if open_key is not None and depth >= levels[-1][0]:
-                items, items_indent = [], depth
-                levels[-1][1][open_key] = items
-                open_key = None
-            if items is None or depth != items_indent:
-                raise _OtherYaml
-            items.append(value)
-            continue
-        items = None
-        if open_key is not None and depth > levels[-1][0]:
-            inner: dict[str, Any] = {}
-            levels[-1][1][open_key] = inner
-            levels.append((depth, inner))
-        while depth < levels[-1][0]:
-            levels.pop()
-        if depth != levels[-1][0]:
-            raise _OtherYaml
-        open_key = key if value is _NOTHING else None
-        levels[-1][1][key] = None if value is _NOTHING else value
-    return root
-
-
-def _read_line(line: str) -> tuple[int, str | None, Any]:
-    """The indentation of a line, its key (None for an item of a list), and its value."""
-    match = _LINE.fullmatch(line)
-    if match is None:
-        raise _OtherYaml
-    blanks, key, value, item = match.groups()
-    if key is None:
-        return len(blanks), None, _scalar(item)
-    if key.lower() in _NO_TEXT:
-        raise _OtherYaml
-    return len(blanks), key, _scalar(value) if value else _NOTHING
-
-
-_read_known_line = lru_cache(maxsize=20_000)(_read_line)
-
-
-def _scalar(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] == "'":
-        if match := _QUOTED.fullmatch(text):
-            return match[1]
-    elif _INT.fullmatch(text):
-        return int(text)
-    elif _FLOAT.fullmatch(text):
-        return float(text)
-    elif _TEXT.fullmatch(text) and text.lower() not in _NO_TEXT:
-        return text
-    raise _OtherYaml
+@lru_cache(maxsize=100_000)
+def _load_part(text: str) -> tuple[str, Any]:
+    match = _KEY.match(text)
+    if match is None or match[1].lower() in _NOT_STRINGS:
+        raise _Uncertain
+    key, value = match.groups()
+    if value and match.end() == len(text):
+        if value in _WORDS:
+            return key, _WORDS[value]
+        if _INT.fullmatch(value):
+            return key, int(value)
+        if quoted := _QUOTED.fullmatch(value):
+            return key, quoted[1]
+        if _STRING.fullmatch(value) and value.lower() not in _NOT_STRINGS:
+            return key, value
+    lines = text.split("\n")[1:]
+    if lines and not value and all(line.startswith("  ") for line in lines):
+        return key, _load_parts("\n".join(line[2:] for line in lines))
+    loaded = yaml_files.load(text)
+    if not isinstance(loaded, dict) or list(loaded) != [key]:
+        raise _Uncertain
+    return key, loaded[key]

@@ -1,4 +1,4 @@
-"""info.yaml: what a run's own record says of it."""
+"""A run's own record, info.yaml."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mlxp_core.files import write_whole
+from mlxp_core import yaml_files
+from mlxp_core.errors import RunRecordError
+from mlxp_core.files import read_regular, write_whole
 from mlxp_core.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# libyaml's dumper, where PyYAML has it, is five times faster
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 class RunStatus(str, Enum):
-    """What a run says of itself; what the scheduler says of its job is its state."""
+    """The status in a run's own record, as opposed to the state of its job, which the scheduler reports."""
 
     STARTING = "STARTING"
     RUNNING = "RUNNING"
@@ -34,24 +32,38 @@ class RunStatus(str, Enum):
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """The record at `path`; empty when there is none yet."""
+    """Read a run's record; return an empty dict if there is none.
+
+    Raises:
+        RunRecordError: The record is damaged or cannot be read.
+    """
     try:
-        return yaml.load(path.read_bytes(), _LOADER) or {}
+        info = yaml_files.load(read_regular(path)) or {}
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise RunRecordError(f"Cannot read the record of a run, {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError):
+        info = None
+    if not isinstance(info, dict):
+        raise RunRecordError(
+            f"The record of a run is damaged: {path}. Restore it, or delete it: then the run's next start begins a new "
+            "record."
+        )
+    return info
 
 
 def write_info(path: Path, info: dict[str, Any]) -> None:
     """Write a whole record.
 
     Raises:
-        RunDirectoryError: it cannot be written.
+        RunDirectoryError: The record cannot be written.
     """
-    write_whole(path, yaml.dump(info, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
+    write_whole(path, yaml_files.dump(info))
 
 
 def main_file() -> str | None:
-    """The file that this process was started with; None when there is none."""
+    """Return the file that this process was started with; None if there is none."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return os.path.realpath(file) if file else None
 
@@ -67,17 +79,20 @@ def new_info(
     environment: Mapping[str, str] | None = None,
     version: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of a run that has not started; of an earlier one in its directory it keeps the number of attempts.
+    """Return the record of a run that has not started, with the number of attempts of an earlier run in its directory.
 
     Args:
-        run: where it runs.
-        scheduler: the name of the scheduler's class; None for a run without one.
-        work_dir: where the application is started.
-        executable: the interpreter that runs it.
-        main_file: the application's own file, if there is one.
+        run: Directory of the run.
+        scheduler: Name of the scheduler's class; None for a run without a scheduler.
+        work_dir: Directory in which the application is started.
+        executable: Interpreter that runs the application.
+        main_file: The application's own file; None if there is none.
         command: Command line that starts the application; None if there is none.
         environment: Variables that the command needs.
-        version: which code it runs, when mlxp_versioning looks after that.
+        version: Which code the run uses; None without mlxp_versioning.
+
+    Raises:
+        RunRecordError: The record of an earlier run in the directory is damaged.
     """
     info: dict[str, Any] = {
         "status": RunStatus.STARTING.value,
@@ -102,13 +117,13 @@ def new_info(
 
 
 def restarted(info: dict[str, Any]) -> dict[str, Any]:
-    """The record without what an earlier start of the run left in it."""
+    """Return the record without what an earlier start of the run left in it."""
     info = {**info, "status": RunStatus.STARTING.value, "start_time": None, "end_time": None}
     return {key: value for key, value in info.items() if key not in ("error", "exit_status")}
 
 
 def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
-    """The record of a run that starts now, in this process."""
+    """Return the record of a run that starts now, in this process."""
     info = {**restarted(info), "status": RunStatus.RUNNING.value, "start_time": now()}
     return info | {
         "attempts": info.get("attempts", 0) + 1,
@@ -120,34 +135,42 @@ def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
 
 
 def requeued(info: dict[str, Any], job: str) -> dict[str, Any]:
-    """The record of a run that did not complete, and whose job is started again.
+    """Return the record of a run that did not complete and whose job is requeued.
 
     Args:
-        info: the record so far.
-        job: what the scheduler calls the job in all its attempts.
+        info: The record so far.
+        job: The scheduler's name for the job, the same in all attempts.
     """
     return {**restarted(info), "requeues": {job: requeues(info, job) + 1}}
 
 
 def requeues(info: dict[str, Any], job: str) -> int:
-    """How often the run's job was started again because its time was over; another job has a count of its own."""
+    """Return how many times a job of the run was requeued because of its time limit; each job is counted separately."""
     return int(info.get("requeues", {}).get(job, 0))
 
 
 def ended(info: dict[str, Any], error: dict[str, str] | None) -> dict[str, Any]:
-    """The record of a run that ends now; `error` (type, message) is None for one that succeeded."""
+    """Return the record of a run that ends now; `error` (type, message) is None for a run that succeeded."""
     status = RunStatus.COMPLETE if error is None else RunStatus.FAILED
     info = {**info, "status": status.value, "end_time": now()}
     return info if error is None else {**info, "error": error}
 
 
 def now() -> str:
-    """This moment, ISO 8601 with the zone, to the second."""
+    """Return the current time, ISO 8601 with the time zone, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
+def seconds(time: Any) -> float | None:
+    """Return a recorded time (ISO 8601 with the time zone) in seconds since the epoch; None if it is not a time."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
 def user_name() -> str:
-    """The user's login name, or number where the number has no name (containers)."""
+    """Return the user's login name, or the user id where it has no name (containers)."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

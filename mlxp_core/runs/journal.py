@@ -1,6 +1,4 @@
-"""What launches write down of their runs, a line each; and all that they wrote, read for those who look at the runs:
-leniently, and no more than that.
-"""
+"""The journals of launches, one line per run, and what readers of runs need of them; damaged parts are left out."""
 
 from __future__ import annotations
 
@@ -11,22 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# In a sweep's directory: its jobs, a line a run
-RECORD = "submissions.jsonl"
-# Beside it: how jobs ended, as somebody saw it before their scheduler forgot it
+from mlxp_core.errors import LaunchRecordError
+from mlxp_core.files import read_regular
+from mlxp_core.runs.info import seconds
+from mlxp_core.runs.plan_file import PlanFile
+
+# Journal in a sweep's directory: the job of each run
+SUBMISSIONS = "submissions.jsonl"
+# Journal next to it: final states of jobs, kept because schedulers forget them
 JOB_STATES = "job-states.jsonl"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A run's job, as the launch noted it.
+    """The submission of a run, from its sweep's journal.
 
     Attributes:
-        job_id: the scheduler's.
-        scheduler: the name of its class, without the module.
-        at: when it was noted, ISO 8601.
-        sweep: the directory of the sweep, which holds the note.
-        launch: the name of the launch in it; empty where that was not noted.
+        job_id: The scheduler's id of the job.
+        scheduler: Name of the scheduler's class, without the module.
+        at: When it was recorded, ISO 8601.
+        sweep: Directory of the sweep.
+        launch: Name of the launch in the sweep; empty if it was not recorded.
     """
 
     job_id: str
@@ -36,21 +39,25 @@ class Submission:
     launch: str = ""
 
     def is_before(self, other: Submission) -> bool:
-        """Whether another submission of the same run came later; of one sweep, as its launches are numbered."""
+        """Return whether another submission of the same run, read after this one, is later.
+
+        Within a sweep the numbers of the launches decide; between sweeps, the time.
+        """
+        mine, others = seconds(self.at) or 0, seconds(other.at) or 0
         if self.sweep == other.sweep:
-            return (len(self.launch), self.launch, self.at) <= (len(other.launch), other.launch, other.at)
-        return self.at <= other.at
+            return (len(self.launch), self.launch, mine) <= (len(other.launch), other.launch, others)
+        return mine <= others
 
 
 @dataclass(frozen=True)
 class FinalState:
-    """How a run's job ended.
+    """The final state of a run's job.
 
     Attributes:
-        job_id: as it was submitted.
-        state: its last one, in SLURM's words.
-        reason: the scheduler's words for it, if it had any.
-        at: when it was seen, ISO 8601.
+        job_id: Id with which the job was submitted.
+        state: Name of the state, in SLURM's words.
+        reason: The scheduler's reason; empty if it gave none.
+        at: When it was observed, ISO 8601.
     """
 
     job_id: str
@@ -61,17 +68,17 @@ class FinalState:
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """A plan on disk.
+    """The plan of a launch, as readers of runs need it.
 
     Attributes:
-        directory: the launch's own.
-        scheduler: the dotted name of the scheduler's class.
-        options: the launcher's, as plain data.
-        import_paths: where the application finds its own modules.
-        array_size: jobs in one request, at most.
-        runs: the directories of its runs, as they were called then, with `output_subdir`,
-            `sweep_overrides` and `place`, the position among them.
-        at: when it was written, ISO 8601; None where that was not noted.
+        directory: Directory of the launch.
+        scheduler: Dotted name of the scheduler's class.
+        options: The launcher's options, as plain data.
+        import_paths: Directories in which the application finds its own modules.
+        array_size: Maximum number of jobs in one request.
+        runs: `output_subdir`, `sweep_overrides` and `place` (the position in the launch) of each run, by the path that
+            the run's directory had at the launch.
+        at: When the plan was written, ISO 8601; None if that was not recorded.
     """
 
     directory: Path
@@ -84,112 +91,112 @@ class LaunchRecord:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing was to be submitted."""
+        """Whether the launch was a dry run, which submits nothing."""
         return bool(self.options.get("dry_run"))
 
     @property
     def shares_jobs(self) -> bool:
-        """Whether several runs are in one job."""
+        """Whether several runs share a job."""
         return int(self.options.get("runs_per_job") or 1) > 1
 
     def was_asked(self, run: str) -> bool:
-        """Whether the scheduler was given the request with this run: then it may have more than was noted."""
+        """Return whether the request with a run was given to the scheduler, which may have more jobs than recorded."""
         place = self.runs[run]["place"] // (self.array_size * int(self.options.get("runs_per_job") or 1))
         return (self.directory / str(place + 1) / "answer.txt").exists()
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that launches noted.
+    """The last launch, submission and observed final state of each run.
 
-    Attributes:
-        launches: the one that a run belongs to, the last one of several; by the run's directory as it was called then.
-        submissions: the last one of each run, the same way.
-        learned: how the last job of each run that somebody saw ended, the same way.
+    Runs are named by the path that their directory had at the launch.
     """
 
     launches: Mapping[str, LaunchRecord]
     submissions: Mapping[str, Submission]
-    learned: Mapping[str, FinalState]
+    final_states: Mapping[str, FinalState]
 
 
 def read_records(sweep_dirs: Iterable[Path]) -> Records:
-    """Read the records of sweeps, in the order in which their launches were made; what is damaged is left out."""
+    """Read the plans and journals of sweeps, in the order in which the launches were made."""
     sweeps = list(dict.fromkeys(sweep_dirs))
     launches: dict[str, LaunchRecord] = {}
-    plans = [plan for sweep in sweeps for plan in sweep.glob("launch-*/plan.json")]
-    for file in sorted(plans, key=_modified):
-        launch = _read_plan(file)
-        if launch is not None:
-            launches.update(dict.fromkeys(launch.runs, launch))
+    plans = [_read_plan(file) for sweep in sweeps for file in sweep.glob("launch-*/plan.json")]
+    for launch in sorted(filter(None, plans), key=_written_at):
+        launches.update(dict.fromkeys(launch.runs, launch))
     submissions: dict[str, Submission] = {}
-    learned: dict[str, FinalState] = {}
+    final_states: dict[str, FinalState] = {}
     for sweep in sweeps:
-        for entry in read_entries(sweep / RECORD, "run", "job_id", "scheduler", "at"):
+        for entry in read_entries(sweep / SUBMISSIONS, "run", "job_id", "scheduler", "at"):
             known = submissions.get(entry["run"])
             found = Submission(entry["job_id"], entry["scheduler"], entry["at"], sweep, str(entry.get("launch", "")))
             if known is None or known.is_before(found):
                 submissions[entry["run"]] = found
         for entry in read_entries(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
-            learned[entry["run"]] = FinalState(entry["job_id"], entry["state"], entry["reason"], entry["at"])
-    return Records(launches, submissions, learned)
+            final_states[entry["run"]] = FinalState(entry["job_id"], entry["state"], entry["reason"], entry["at"])
+    return Records(launches, submissions, final_states)
 
 
 def import_paths(main_file: str | None, cwd: str, environment: Mapping[str, str]) -> list[str]:
-    """Where an application finds its own modules.
+    """Return the directories in which an application finds its own modules.
 
     Args:
-        main_file: the application's file, if it has one.
-        cwd: where it is started.
-        environment: the variables that it is started with.
+        main_file: The application's file; None if it has none.
+        cwd: Directory in which it is started.
+        environment: Variables with which it is started.
     """
     searched = environment.get("PYTHONPATH", "").split(os.pathsep)
-    beside = [os.path.dirname(main_file)] if main_file else []
-    return [*beside, *(os.path.join(cwd, path) for path in searched if path), cwd]
+    own = [os.path.dirname(main_file)] if main_file else []
+    return [*own, *(os.path.join(cwd, path) for path in searched if path), cwd]
 
 
 def append_entries(file: Path, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Add entries to a record, a line each, in one piece, so that two processes do not mix theirs.
+    """Append entries to a journal, one per line, in one write so that two processes do not mix theirs.
+
+    When it returns, the entries survive a power cut.
 
     Raises:
-        OSError: not all could be written.
+        OSError: Not all entries could be written.
     """
     lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
-    with file.open("ab+") as record:
-        # A crash may have cut the last line off: a new one must not continue it
-        if record.tell():
-            record.seek(-1, os.SEEK_END)
-            lines = lines if record.read() == b"\n" else f"\n{lines}"
-        record.write(lines.encode())
+    with file.open("ab+") as journal:
+        # A crash may have cut off the last line: a new one must not continue it
+        if journal.tell():
+            journal.seek(-1, os.SEEK_END)
+            lines = lines if journal.read() == b"\n" else f"\n{lines}"
+        journal.write(lines.encode())
+        journal.flush()
+        os.fsync(journal.fileno())
 
 
-def _modified(file: Path) -> float:
+def _written_at(launch: LaunchRecord) -> tuple[float, float]:
+    """Return a key that sorts launches by their recorded time, and within a second by the time of the plan's file."""
     try:
-        return file.stat().st_mtime
-    except OSError:  # taken back meanwhile
-        return 0
+        modified = (launch.directory / "plan.json").stat().st_mtime
+    except OSError:  # removed since it was read
+        modified = 0
+    recorded = seconds(launch.at)
+    return (modified if recorded is None else recorded, modified)
 
 
 def _read_plan(file: Path) -> LaunchRecord | None:
     try:
-        plain = json.loads(file.read_bytes())
-        runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plain["runs"])}
-        app = plain.get("app") or {"cwd": "/", "environment": {}}
-        paths = import_paths(plain.get("main_file"), app["cwd"], app["environment"])
-        options, size, at = dict(plain["options"]), plain["array_size"], plain.get("at")
-        return LaunchRecord(file.parent, plain["scheduler"], options, paths, size, runs, at)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        plan = PlanFile.read(file)
+        runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plan.runs)}
+        paths = import_paths(plan.main_file, plan.app["cwd"], plan.app["environment"])
+        return LaunchRecord(file.parent, plan.scheduler, dict(plan.options), paths, plan.array_size, runs, plan.at)
+    except (LaunchRecordError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def read_entries(file: Path, *keys: str) -> Iterator[dict[str, str]]:
-    """The entries of a record with a line for each, which have these keys; those that a crash cut off are left out."""
+    """Yield the entries of a journal that have the given keys, without those that a crash cut off."""
     try:
-        text = file.read_bytes()
+        text = read_regular(file)
     except OSError:
         return
     try:
-        entries = json.loads(b"[%s]" % b",".join(text.splitlines()))  # many at once take half the time
+        entries = json.loads(b"[%s]" % b",".join(text.splitlines()))  # all at once takes half the time
     except ValueError:
         entries = [entry for line in text.splitlines() for entry in _entry(line)]
     for entry in entries:

@@ -1,11 +1,10 @@
-"""The runs in a directory, as their own files describe them."""
+"""Reading the runs in a directory: what their own files and the journals of their launches say."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.discovery import SUBDIRS, find_runs, has_record, sweeps_above
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.file_cache import FileCache
-from mlxp_core.runs.info import RunStatus
+from mlxp_core.runs.info import RunStatus, seconds
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
 
-# Runs here have ids of submitit's that mean nothing later
+# The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
 
 
@@ -29,15 +28,15 @@ class RunRecord:
     """One run on disk.
 
     Attributes:
-        path: its directory, absolute.
-        output_subdir: where its record is in it.
-        name: its number, or its directory as seen from the one that was asked about.
-        info: its record (info.yaml); empty when it has none, or a damaged one.
-        overrides: those that make it this run.
-        launch: the launch that it belongs to, if there is one.
-        submission: its job, as its launch noted it.
-        learned: how its last job ended, if that was seen once.
-        problem: what is wrong with its record; empty when nothing is.
+        path: The run's directory, absolute.
+        output_subdir: Subdirectory that holds its record; None if that is the run's directory itself.
+        name: Its number, or its path relative to the directory that was read.
+        info: Its record (info.yaml); empty if it has none or a damaged one.
+        overrides: The overrides that distinguish it from the other runs of its sweep.
+        launch: The last launch that it belongs to; None without one.
+        submission: Its last submission, from the journal of its sweep; None without one.
+        final_state: The last final state observed of one of its jobs, from the journal of its sweep.
+        problem: What is wrong with its record; empty if nothing is.
     """
 
     path: str
@@ -47,22 +46,22 @@ class RunRecord:
     overrides: tuple[str, ...]
     launch: LaunchRecord | None
     submission: Submission | None
-    learned: FinalState | None = None
+    final_state: FinalState | None = None
     problem: str = ""
 
     @cached_property
     def directory(self) -> RunDirectory:
-        """Its directory, and what is in it."""
+        """The paths in the run's directory."""
         return RunDirectory(Path(self.path), self.output_subdir)
 
     @property
     def recorded_as(self) -> str:
-        """Its directory as it was called when it was launched: the name by which records speak of it."""
+        """The path that the run's directory had at the launch, which is the run's name in plans and journals."""
         return str(self.info.get("log_dir") or self.path)
 
     @cached_property
     def scheduler(self) -> str | None:
-        """The name of its scheduler's class, dotted where that is known; None for a run without one."""
+        """The name of the scheduler's class, with its module if the launch recorded it; None without a scheduler."""
         if self.launch is not None:
             return self.launch.scheduler
         name = self.info.get("scheduler", {}).get("name")
@@ -70,12 +69,16 @@ class RunRecord:
 
     @property
     def scheduler_title(self) -> str | None:
-        """Its scheduler, as short as it can be shown: SLURM, OAR, Local."""
+        """The scheduler's name for users, from the name of its class: SLURM, OAR, Local."""
         return self.scheduler.rpartition(".")[2].removesuffix("Scheduler") if self.scheduler else None
 
     @cached_property
     def job_id(self) -> str | None:
-        """Its job, the one that its scheduler made last of it; None for a run without one, also on this machine."""
+        """The id of the run's current job; None for an unsubmitted run, and for one without a batch scheduler.
+
+        It is the last submission's until the run starts. Then it is the one in the run's own record, which differs from
+        the submission's where the scheduler restarts a job as a new one (OAR), or where the user submitted the script.
+        """
         if self.scheduler == LOCAL or self.is_unsubmitted:
             return None
         own = self.info.get("scheduler", {}).get("scheduler_job_id")
@@ -85,75 +88,77 @@ class RunRecord:
 
     @cached_property
     def is_unsubmitted(self) -> bool:
-        """Whether its last launch did not submit it, as far as was noted, and as its record knows."""
+        """Whether the run's last launch has not submitted it, according to the journal and the run's own record.
+
+        A recorded start after the plan was written shows that the run was submitted or started by hand.
+        """
         launch, submission = self.launch, self.submission
         if launch is None:
             return False
         same_sweep = submission is not None and submission.sweep == launch.directory.parent
         if submission is not None and same_sweep and submission.launch in ("", launch.directory.name):
             return False
-        start, written = seconds(self.info.get("start_time")), seconds(launch.at)
+        start, planned = seconds(self.info.get("start_time")), seconds(launch.at)
         if start is None:
-            return submission is None or written is not None
-        return written is not None and start < written
+            return submission is None or planned is not None
+        return planned is not None and start < planned
 
     @cached_property
     def submitted_again(self) -> bool:
-        """Whether it was submitted after its record was started: then that is an earlier start's."""
+        """Whether the last submission is later than the start in the run's record, which then is of an earlier job."""
         own = self.info.get("scheduler", {}).get("scheduler_job_id")
         if self.submission is None or own == self.submission.job_id:
             return False
-        start, noted = seconds(self.info.get("start_time")), seconds(self.submission.at)
-        return start is not None and noted is not None and noted >= start
+        start, submitted = seconds(self.info.get("start_time")), seconds(self.submission.at)
+        return start is not None and submitted is not None and submitted >= start
 
     @cached_property
     def first_job_id(self) -> str | None:
-        """The job as it was submitted, by which a scheduler is asked that makes a new one when it starts it again."""
+        """The id that the run's job had at its submission, by which the scheduler is asked about the job.
+
+        It differs from `job_id` where the scheduler restarts a job as a new one (OAR).
+        """
         return self.submission.job_id if self.submission and self.job_id else self.job_id
 
 
 class RunReader:
-    """Reads the runs of one directory, again and again; what did not change is not read again.
+    """Reads the runs in a directory, any number of times; files that have not changed are not read again.
 
     Args:
-        directory: of numbered runs, of a sweep, of sweeps, or of one run.
+        directory: Directory of numbered runs, of a sweep, of several sweeps, or of one run.
 
     Raises:
-        NoRunsError: there is no such directory.
+        NoRunsError: There is no such directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         if not self.directory.is_dir():
-            raise NoRunsError(f"There is no directory {directory}: name that of the runs (see mlxp --help).")
+            raise NoRunsError(f"There is no directory {directory}. Give the directory of the runs (see mlxp --help).")
 
     @cached_property
     def cache(self) -> FileCache:
-        """What was read before; nothing is kept in the directory of a run itself."""
+        """The cache of the directory; nothing is kept in the directory of a run itself."""
         return FileCache(None if has_record(str(self.directory)) else self.directory)
 
-    def read(self, meanwhile: Callable[[Sequence[str]], None] = lambda paths: None) -> list[RunRecord]:
-        """All runs, in the order of their numbers.
-
-        Args:
-            meanwhile: called with their directories before they are read.
+    def read(self) -> list[RunRecord]:
+        """Read all runs, in the order of their numbers.
 
         Raises:
-            NoRunsError: there are none.
-            RunDirectoryError: the directory cannot be read.
+            NoRunsError: There are none.
+            RunDirectoryError: The directory cannot be read.
         """
         found = find_runs(self.directory)
         if not found.runs:
             raise NoRunsError(
-                f"There are no runs in {self.directory}: name a directory of numbered runs (./logs), of a sweep "
+                f"There are no runs in {self.directory}. Give a directory of numbered runs (./logs), of a sweep "
                 "(multirun/<day>/<time>), or of one run."
             )
-        meanwhile(found.runs)
         records = read_records(found.sweeps)
         return [self._read(path, records, self.cache) for path in found.runs]
 
     def read_some(self, paths: Sequence[Path]) -> list[RunRecord]:
-        """The runs in these directories alone."""
+        """Read only the runs in the given directories."""
         sweeps = {sweep: None for path in paths for sweep in sweeps_above(str(path))}
         records = read_records(sweeps)
         cache = FileCache(None)
@@ -172,7 +177,7 @@ class RunReader:
             except OSError as error:
                 problem = f"{file} cannot be read: {error.strerror}"
                 break
-            except (yaml.YAMLError, UnicodeDecodeError):
+            except (yaml.YAMLError, ValueError):
                 problem = f"{file} is damaged"
                 break
         else:
@@ -186,12 +191,12 @@ class RunReader:
         overrides = launch.runs[recorded_as]["sweep_overrides"] if launch else _overrides(path, subdir, cache)
         above = f"{self.directory}/"
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
-        submission, learned = records.submissions.get(recorded_as), records.learned.get(recorded_as)
-        return RunRecord(path, subdir or None, name, info, tuple(overrides), launch, submission, learned, problem)
+        submission, final_state = records.submissions.get(recorded_as), records.final_states.get(recorded_as)
+        return RunRecord(path, subdir or None, name, info, tuple(overrides), launch, submission, final_state, problem)
 
 
 def _is_whole(info: Any) -> bool:
-    """Whether it is all of a record; the scheduler comes last in a new one."""
+    """Return whether a record is complete; `scheduler` is the last part of a new one."""
     if not isinstance(info, dict) or not isinstance(info.get("scheduler"), dict):
         return False
     return info.get("status") in RunStatus.__members__
@@ -200,14 +205,6 @@ def _is_whole(info: Any) -> bool:
 def _overrides(path: str, subdir: str, cache: FileCache) -> Sequence[str]:
     try:
         found = cache.read(f"{path}/{subdir}/overrides.yaml", load_yaml)
-    except (OSError, yaml.YAMLError):
+    except (OSError, yaml.YAMLError, ValueError):
         return ()
     return [str(one) for one in found] if isinstance(found, list) else ()
-
-
-def seconds(moment: Any) -> float | None:
-    """A moment as records have it (ISO 8601 with the zone) in seconds since the epoch; None when it is none."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except (TypeError, ValueError):
-        return None

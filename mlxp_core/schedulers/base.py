@@ -1,8 +1,9 @@
-"""What a user subclasses: how a job is described to a batch system, in directives and scripts."""
+"""The base class of schedulers, which users subclass: it describes jobs in directives and scripts."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -77,8 +78,8 @@ class Scheduler(BatchSystem):
         uses_param_file: Whether the number of a task is passed by the file `array.params`, which holds one number per
             line, as an argument of the script; `task_id_expression` is then `'"$1"'`. Default: False.
         dependency_arguments(job_ids): Arguments of `submit_command` that make a job wait until others have ended.
-            `hydra.launcher.array_parallelism` requires it, because a large sweep is several requests. The limit within
-            a request is a directive of the class, from `array.parallel_tasks` (e.g. `-tc` of Grid Engine).
+            `hydra.launcher.array_parallelism` requires it for sweeps that are several requests. The limit within a
+            request is a directive of the class, from `array.parallel_tasks` (e.g. `-tc` of Grid Engine).
         ask_max_array_size(): Largest number of tasks of an array. Default: None, no limit.
 
     To query the states of jobs:
@@ -105,7 +106,7 @@ class Scheduler(BatchSystem):
     submission_environment.
     """
 
-    # As users import it, and as messages show it
+    # Where users import it from, and how messages show it
     __module__ = "mlxp_core.schedulers"
 
     options_class: ClassVar[type[BatchOptions]] = BatchOptions
@@ -142,10 +143,12 @@ class Scheduler(BatchSystem):
         self.check_script(job.run.script)
         for directive in self.all_directives(job):
             if "\n" in directive:
-                raise OptionError(f"A directive cannot hold a line break: {directive!r}. Remove it from the option.")
+                raise OptionError(
+                    f"A directive must not contain a line break, got {directive!r}. Remove it from the option."
+                )
             if directive.startswith("#"):
                 raise OptionError(
-                    f"hydra.launcher.option_cmd takes directives without {self.directive_prefix}: write "
+                    f"hydra.launcher.option_cmd must contain directives without {self.directive_prefix}: write "
                     f"{directive.removeprefix(self.directive_prefix).strip()!r}."
                 )
 
@@ -157,8 +160,8 @@ class Scheduler(BatchSystem):
         """
         if "\n" in str(script):
             raise OptionError(
-                f"{self.title} cannot take a script with a line break in its path: {str(script)!r}. Choose another "
-                "run directory (hydra.sweep.dir and hydra.sweep.subdir)."
+                f"{self.title} rejects a script with a line break in its path: {str(script)!r}. Choose another run "
+                "directory (hydra.sweep.dir and hydra.sweep.subdir)."
             )
 
     def setup_lines(self, job: Job) -> list[str]:
@@ -184,8 +187,8 @@ class Scheduler(BatchSystem):
         return None
 
     @property
-    def _attempt(self) -> str:
-        """What the scripts of jobs that may start again say of it."""
+    def _requeue_options(self) -> str:
+        """The options of the requeue wrapper in the scripts of jobs that can be requeued; else empty."""
         requeue = self.requeue() if self.options.max_requeues else None
         return requeue.words(self.options) if requeue else ""
 
@@ -202,12 +205,12 @@ class Scheduler(BatchSystem):
         return [*self._own("directives", self.directives(job)), *lines_of("option_cmd", self.options.option_cmd)]
 
     def _own(self, method: str, directives: list[str]) -> list[str]:
-        """The directives that a method of this class gave, if they can be such."""
+        """Check and return the directives that a method of this class returned."""
         is_list = isinstance(directives, list) and all(isinstance(line, str) for line in directives)
         if not is_list or any(line.startswith("#") for line in directives):
             raise OptionError(
-                f"{class_name(type(self))}.{method} must give a list of directives without {self.directive_prefix}, "
-                f"not {directives!r}."
+                f"{class_name(type(self))}.{method} must return a list of directives without {self.directive_prefix}, "
+                f"got {directives!r}."
             )
         return directives
 
@@ -218,7 +221,7 @@ class Scheduler(BatchSystem):
             array: Runs of one request. `array.tasks` is the number of jobs, `array.parallel_tasks` the number that may
                 run at the same time, or None.
         """
-        raise NotImplementedError(f"{type(self).__name__} has an task_id_expression, but no array_directives")
+        raise NotImplementedError(f"{type(self).__name__} has a task_id_expression, but no array_directives")
 
     def array_setup_lines(self, array: Array) -> list[str]:
         """Return shell lines for the beginning of an array's script.
@@ -236,13 +239,19 @@ class Scheduler(BatchSystem):
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
-            attempt=self._attempt,
+            requeue_options=self._requeue_options,
             more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
         )
 
     def array_script(self, array: Array) -> str:
         """Return the text of an array's script."""
         own = self._own("array_directives", self.array_directives(array))
+        limit = array.parallel_tasks
+        if limit and limit < array.tasks and own == self.array_directives(replace(array, array_parallelism=None)):
+            raise OptionError(
+                f"{class_name(type(self))}.array_directives ignores array.parallel_tasks, so "
+                "hydra.launcher.array_parallelism has no effect. Correct the class, or remove the option."
+            )
         own = [*own, *lines_of("option_cmd", self.options.option_cmd)]
         return array_script(
             array,
@@ -250,10 +259,10 @@ class Scheduler(BatchSystem):
             directives=[f"{self.directive_prefix} {directive}" for directive in own],
             index=self.task_id_expression,
             setup=self.array_setup_lines(array),
-            attempt=self._attempt,
+            requeue_options=self._requeue_options,
         )
 
 
 def last_bytes(text: str, limit: int) -> str:
-    """The end of a text that is not longer than `limit` bytes; schedulers count bytes."""
+    """Return the end of a text, cut to `limit` bytes, which is what schedulers count."""
     return text.encode()[-limit:].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""What a batch system's own programs are asked to do and to say: take a script, find jobs, tell their states."""
+"""Calls of a batch system's own commands: submit a script, find jobs, query their states, cancel them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BatchSystem(ABC):
     preserved_env: ClassVar[tuple[str, ...]] = ()
     ambiguous_pattern: ClassVar[str] = r"(?!)"
     retryable_pattern: ClassVar[str] = r"(?!)"
-    # seconds; SLURM gives up by itself after about 10 s, OAR waits for its database for ever
+    # In seconds; SLURM's commands give up after about 10 s, OAR's wait for its database without a limit
     answer_timeout_s: ClassVar[float] = 60
 
     @classmethod
@@ -55,7 +55,7 @@ class BatchSystem(ABC):
         """
         if shutil.which(self.submit_command[0]) is None:
             raise CommandNotFoundError(
-                f"The command '{self.submit_command[0]}' is not on this machine, so nothing can be submitted to "
+                f"The command '{self.submit_command[0]}' is not on this machine, so no job can be submitted to "
                 f"{self.title}: log in to a machine of the cluster, or use hydra/launcher=local."
             )
 
@@ -65,7 +65,7 @@ class BatchSystem(ABC):
 
     def dependency_arguments(self, job_ids: Sequence[str]) -> list[str]:
         """Return arguments of `submit_command` that make a job wait until other jobs have ended, however they ended."""
-        raise NotImplementedError(f"{type(self).__name__} cannot let a job wait for others")
+        raise NotImplementedError(f"{type(self).__name__} has no method dependency_arguments")
 
     def submission_environment(self) -> dict[str, str]:
         """Return the environment of the submission command.
@@ -99,7 +99,7 @@ class BatchSystem(ABC):
         with class_errors_reported(type(self)):
             found = self.parse_job_ids(output, tasks)
         if not isinstance(found, list) or not all(isinstance(job_id, str) and job_id for job_id in found):
-            raise OptionError(f"{class_name(type(self))}.parse_job_ids must give a list of job ids, not {found!r}.")
+            raise OptionError(f"{class_name(type(self))}.parse_job_ids must return a list of job ids, got {found!r}.")
         return found
 
     def submit(
@@ -137,37 +137,37 @@ class BatchSystem(ABC):
             ]
             environment = self.submission_environment()
         if not all(isinstance(word, str) for word in argv):
-            raise OptionError(f"{class_name(type(self))} must give the words of a command as texts, not {argv!r}.")
+            raise OptionError(f"{class_name(type(self))} must return the words of a command as strings, got {argv!r}.")
         try:
-            said = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
+            reply = run_recorded(argv, env=environment, answer=answer, keep_open=keep_open, still_waiting=still_waiting)
         except CommandTimeoutError as error:
             raise self._unknown(str(error)) from None
         try:
-            job_ids = self.job_ids(said.stdout, tasks)
+            job_ids = self.job_ids(reply.stdout, tasks)
         except OptionError as error:
-            raise self._unreadable(str(error), said) from error
+            raise self._unreadable(str(error), reply) from error
         if len(job_ids) == (tasks or 1):
-            return job_ids, said
-        if said.exit_status < 0 or re.search(self.ambiguous_pattern, said.text):
-            raise self._unknown(said.text or f"'{self.submit_command[0]}' was killed.")
-        if job_ids or said.exit_status == 0:
-            found = f"finds {len(job_ids)} of {tasks or 1} job ids by its job_id_pattern {self.job_id_pattern!r}"
-            raise self._unreadable(f"The scheduler's class {class_name(type(self))} {found}.", said)
-        kind = SubmissionDeferredError if re.search(self.retryable_pattern, said.text) else SubmissionError
+            return job_ids, reply
+        if reply.exit_status < 0 or re.search(self.ambiguous_pattern, reply.text):
+            raise self._unknown(reply.text or f"'{self.submit_command[0]}' was killed.")
+        if job_ids or reply.exit_status == 0:
+            found = f"finds {len(job_ids)} of {tasks or 1} job ids with its job_id_pattern {self.job_id_pattern!r}"
+            raise self._unreadable(f"The scheduler class {class_name(type(self))} {found}.", reply)
+        kind = SubmissionDeferredError if re.search(self.retryable_pattern, reply.text) else SubmissionError
         raise kind(
-            f"{self.title} refused ('{shlex.join(self.submit_command)}' ended with exit status {said.exit_status}):\n"
-            f"{said.text}"
+            f"{self.title} refused the request ('{shlex.join(self.submit_command)}' ended with exit status "
+            f"{reply.exit_status}):\n{reply.text}"
         )
 
     def _unknown(self, reason: str) -> SubmissionUnknownError:
-        return SubmissionUnknownError(f"{reason}\n{self.title} may have taken the request all the same.")
+        return SubmissionUnknownError(f"{reason}\n{self.title} may have accepted the request.")
 
-    def _unreadable(self, reason: str, said: Answer) -> AnswerUnreadableError:
+    def _unreadable(self, reason: str, reply: Answer) -> AnswerUnreadableError:
         return AnswerUnreadableError(
-            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {said.exit_status} and said:\n"
-            f"{said.text or '(nothing)'}\n"
-            f"{self.title} may well have taken the request, so it is not made again. Correct the class "
-            f"({file_of(type(self))}), and go on."
+            f"{reason} '{shlex.join(self.submit_command)}' ended with exit status {reply.exit_status} and printed:\n"
+            f"{reply.text or '(nothing)'}\n"
+            f"{self.title} has probably accepted the request, so it is not repeated. Correct the class "
+            f"({file_of(type(self))})."
         )
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
@@ -181,7 +181,7 @@ class BatchSystem(ABC):
         Raises:
             SchedulerUnavailableError: The scheduler did not answer, so it is not known whether it has the jobs.
         """
-        raise SchedulerUnavailableError(f"{self.title} cannot be asked which jobs run {script}.")
+        raise SchedulerUnavailableError(f"{self.title} cannot be queried for the jobs that run {script}.")
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
         """Return the one command that prints the states of jobs; empty if the scheduler cannot be queried."""
@@ -200,7 +200,7 @@ class BatchSystem(ABC):
         states = self.parse_states(self._ask(self.states_command(job_ids)))
         if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
             name = f"{class_name(type(self))}.parse_states"
-            raise OptionError(f"{name} must give a dict of a JobState for each job id, not {states!r}.")
+            raise OptionError(f"{name} must return a dict from job ids to JobState, got {states!r}.")
         return states
 
     def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
@@ -229,6 +229,6 @@ class BatchSystem(ABC):
             raise SchedulerUnavailableError(str(error)) from None
         if answer.exit_status != 0 and not re.search(silence_pattern, answer.text):
             raise SchedulerUnavailableError(
-                f"{self.title} does not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
+                f"{self.title} did not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
             )
         return answer.stdout if answer.exit_status == 0 else ""

@@ -1,4 +1,4 @@
-"""Which scheduler a project uses: what its settings say, or what the user answers."""
+"""The scheduler of hydra/launcher=mlxp: from the project's settings, or by a question to the user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from mlxp_core.config.effective import read_settings
 from mlxp_core.config.override_grammar import literal, override
+from mlxp_core.config.scheduler_names import class_name_of
 from mlxp_core.config.settings_file import NO_SCHEDULER, Settings, shown
 from mlxp_core.errors import LaunchInterruptedError, OptionError, SettingsError
 from mlxp_core.interrupts import raise_on_signals
@@ -20,13 +21,13 @@ _OURS: tuple[type[Scheduler], ...] = (OARScheduler, SLURMScheduler)
 
 
 def resolve_scheduler(config: DictConfig, version: dict[str, Any] | None = None) -> str:
-    """The name of the scheduler of hydra/launcher=mlxp, which the configuration holds from then on.
+    """Return the name of the scheduler for hydra/launcher=mlxp, and add it to the configuration.
 
-    The user is asked when neither Hydra's configuration nor the project's settings name one.
+    Ask the user if neither Hydra's configuration nor the project's settings name a scheduler.
 
     Raises:
-        SettingsError, OptionError, NoAnswerError: see choose_scheduler.
-        LaunchInterruptedError: the user stopped at the question.
+        SettingsError, OptionError, NoAnswerError: See choose_scheduler.
+        LaunchInterruptedError: The user interrupted the question.
     """
     if not config.hydra.launcher.name:
         try:
@@ -36,20 +37,20 @@ def resolve_scheduler(config: DictConfig, version: dict[str, Any] | None = None)
             raise LaunchInterruptedError("Interrupted. Nothing was launched.") from None
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher.name = name
-            # In the configurations of the jobs too: Hydra 1.4 refuses a sweep that changes the launcher
+            # For the configurations of the jobs too: Hydra 1.4 refuses a sweep that changes the launcher
             config.hydra.overrides.hydra.append(override("hydra.launcher.name", literal(name)))
     return str(config.hydra.launcher.name)
 
 
 def choose_scheduler(settings: Settings) -> str:
-    """The name of the project's scheduler; the user is asked when there is none, and may have none.
+    """Return the name of the project's scheduler; ask the user if the settings name none.
 
     Raises:
-        SettingsError: the settings name something that is no scheduler.
-        OptionError: they name none, and nobody can be asked.
-        NoAnswerError: the input ended.
+        SettingsError: The name in the settings is not that of a scheduler.
+        OptionError: The settings name no scheduler and there is no terminal for the question.
+        NoAnswerError: The input ended before the answer.
     """
-    name = str(settings.section("scheduler")["name"])
+    name = class_name_of(str(settings.section("scheduler")["name"]))
     if name != NO_SCHEDULER:
         try:
             load_scheduler(name)
@@ -59,7 +60,7 @@ def choose_scheduler(settings: Settings) -> str:
     if not has_terminal():
         raise OptionError(
             f"No scheduler is configured. Write\n\nscheduler:\n  name: {_installed()[0]}\n\ninto "
-            f"{shown(settings.file)}, or run on this machine by hydra.launcher.name={NO_SCHEDULER}."
+            f"{shown(settings.file)}, or run on this machine with hydra.launcher.name={NO_SCHEDULER}."
         )
     return _ask(settings)
 
@@ -88,7 +89,7 @@ def _ask(settings: Settings) -> str:
         "(ex. my_app.CustomScheduler):\n"
     )
     while True:
-        name = ask("Please enter your choice (or hit Enter to skip): ")
+        name = class_name_of(ask("Please enter your choice (or hit Enter to skip): "))
         if not name:
             return NO_SCHEDULER
         try:
@@ -108,5 +109,5 @@ def _is_installed(kind: type[Scheduler]) -> bool:
 
 
 def _installed() -> list[str]:
-    """Our schedulers, first those whose command is on this machine."""
+    """The schedulers of this package, those with a command on this machine first."""
     return [kind.__name__ for kind in sorted(_OURS, key=lambda kind: not _is_installed(kind))]

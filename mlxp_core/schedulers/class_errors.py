@@ -1,4 +1,4 @@
-"""Mistakes in a scheduler's class that a user wrote: each is told by the name of the class, and of the method."""
+"""Errors in a scheduler class of a user, reported with the name of the class and of the method."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mlxp_core.errors import MlxpError, OptionError
 
 
 def class_name(kind: type) -> str:
-    """The name by which a user knows a class: `my_app.CustomScheduler`."""
+    """Return the name of a class as users write it: `my_app.CustomScheduler`."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def file_of(kind: type) -> str:
-    """The file of a class, from its code: its module may be another one by now."""
+    """Return the file of a class, from its code: another module may have its module's name by now."""
     functions = (value for parent in kind.__mro__ for value in vars(parent).values() if inspect.isfunction(value))
     return next(functions).__code__.co_filename
 
 
 @contextmanager
 def class_errors_reported(kind: type) -> Iterator[None]:
-    """Tell an error that the code of a scheduler's class makes in one sentence; what is not its own stays as it is.
+    """Turn an exception from the code of a scheduler class into one sentence; other exceptions pass unchanged.
 
     Raises:
-        OptionError: the class failed.
+        OptionError: The code of the class raised an exception.
     """
     try:
         yield
@@ -41,8 +41,8 @@ def class_errors_reported(kind: type) -> Iterator[None]:
         frame, line = frames[-1]
         code = frame.f_code
         raise OptionError(
-            f"The scheduler's class {class_name(kind)} failed in {code.co_name} ({code.co_filename}, line {line}): "
-            f"{shown(error)}."
+            f"The scheduler class {class_name(kind)} failed in {code.co_name} ({code.co_filename}, line {line}): "
+            f"{error_text(error)}."
         ) from error
 
 
@@ -50,6 +50,6 @@ def _module(frame_and_line: tuple[FrameType, int]) -> str:
     return str(frame_and_line[0].f_globals.get("__name__"))
 
 
-def shown(error: BaseException) -> str:
-    """An error in a few words: its type and its text."""
+def error_text(error: BaseException) -> str:
+    """Return the type and the message of an exception: `ValueError: no number`."""
     return f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -1,16 +1,16 @@
-"""What a scheduler says of a job, in SLURM's words, which name every case that we know of."""
+"""The state of a job, in SLURM's terms, which cover those of all schedulers that we know."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# The manual page of squeue, "JOB STATE CODES"; all others change by themselves
+# The manual page of squeue, "JOB STATE CODES"; all other states are followed by another one
 _FINAL = {
     *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE"),
     *("PREEMPTED", "REVOKED"),
 }
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD"}
-# Names that a user may meet
+# Names that users may see
 STATES = {*_FINAL, *_WAITING, "RUNNING", "COMPLETING", "SUSPENDED"}
 
 
@@ -19,9 +19,9 @@ class JobState(NamedTuple):
 
     Attributes:
         name: PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, TIMEOUT, ...
-        job_id: the id under which the scheduler has it now; another than the first where a job that is started again
-            becomes a new one (OAR).
-        reason: the scheduler's own words for it, if it has any.
+        job_id: Present id of the job. It differs from the id at the submission where a scheduler (OAR) requeues a job
+            under a new id.
+        reason: Reason of the state in the scheduler's own words, if it gives one.
     """
 
     name: str
@@ -30,15 +30,15 @@ class JobState(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether the job is over for good."""
+        """Whether the job has ended and is not requeued."""
         return self.name in _FINAL
 
     @property
     def was_killed(self) -> bool:
-        """Whether it was not the job itself that ended it."""
+        """Whether something other than the job itself ended it."""
         return self.is_final and self.name not in ("COMPLETED", "FAILED")
 
     @property
     def has_started(self) -> bool:
-        """Whether it runs or has run."""
+        """Whether the job is running or has run."""
         return self.is_final or self.name not in _WAITING

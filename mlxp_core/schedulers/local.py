@@ -1,86 +1,116 @@
-"""This machine, for want of a batch system: the same scripts, run here by submitit's local executor."""
+"""This machine in the place of a batch system: it runs the same scripts, several at a time."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 
-from mlxp_core.commands import end_script, run_script
+from mlxp_core.commands import Process, end_sessions, start_session
 from mlxp_core.config.options import LocalOptions
-from mlxp_core.interrupts import TERMINAL_SIGNALS, interrupts_blocked
+from mlxp_core.console import notify_if_slow
+from mlxp_core.interrupts import interrupts_deferred
+from mlxp_core.jobs.record_end import record_exit_status
 from mlxp_core.jobs.script import Job, job_script
 from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.info import RunStatus, read_info
 
-if TYPE_CHECKING:
-    import submitit
-
+_JOB_ID = "MLXP_LOCAL_JOB_ID"
 _POLL_INTERVAL_S = 0.05
-# How long a run that is told to end may take to note that
-_PATIENCE_S = 5
-# submitit ends a job after this time, and has no value for "never": ten years
-_NO_LIMIT_MIN = 60 * 24 * 3650
+# Exit status of a shell that cannot start a program
+_NOT_STARTED = 127
+# Time between SIGTERM and SIGKILL for interrupted runs, in which they also record their end
+_KILL_GRACE_S = 10
 
 
 class LocalScheduler:
-    """Runs job scripts on this machine, some at a time."""
+    """Runs job scripts on this machine, several at a time.
+
+    Attributes:
+        waiting: Indexes of the runs that have not started.
+    """
 
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
-        self.waiting: list[int] = []  # indexes of the runs that have not started
+        self.waiting: list[int] = []
 
     @property
     def n_jobs(self) -> int:
-        """How many runs at a time: the option, or the number of cores that this process may use."""
-        return self.options.n_jobs or len(os.sched_getaffinity(0))
+        """Maximum number of concurrent runs: the option, or the number of cores that this process may use."""
+        if self.options.n_jobs:
+            return self.options.n_jobs
+        # macOS does not have it
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def check(self, job: Job) -> None:
-        """Nothing that a file system can hold is refused."""
+        """Accept every job."""
 
     def script(self, job: Job) -> str:
-        """The text of a job's script."""
-        more = ["\"hydra.job.id='${SUBMITIT_LOCAL_JOB_ID:-by-hand}'\""]
-        return job_script(job, self.options, more_overrides=more)
+        """Return the text of a job's script."""
+        return job_script(job, self.options, more_overrides=[f"\"hydra.job.id='${{{_JOB_ID}:-by-hand}}'\""])
 
-    def run(self, runs: Sequence[RunDirectory], folder: Path) -> Iterator[tuple[int, int]]:
-        """Run the scripts of runs; yield the index and the exit status of each when it ends.
+    def run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
+        """Return a generator that runs the scripts of runs and yields the index and exit status of each as it ends.
+
+        `waiting` is valid at once; the first run starts with the iteration. Before the generator ends early (Ctrl-C,
+        `close`), it ends the runs that have started, with everything that they started.
 
         Args:
-            runs: in the order in which they start.
-            folder: for submitit's own files; removed at the end.
-
-        When the caller stops early (an error, Ctrl-C), those that run are ended too.
+            runs: Directories of the runs, in the order of their starts.
         """
-        import submitit
+        self.waiting = list(range(len(runs)))
+        return self._run(runs)
 
-        executor = submitit.LocalExecutor(folder)
-        executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self.waiting = waiting = list(range(len(runs)))
-        running: dict[int, submitit.Job[int]] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.n_jobs:
-                    index = waiting.pop(0)
-                    run = runs[index]
-                    files = (run.script, run.stdout, run.stderr, folder / f"{index}.pid")
-                    with interrupts_blocked(TERMINAL_SIGNALS):
-                        running[index] = executor.submit(run_script, self.options.shell, *files, gpus)
-                time.sleep(_POLL_INTERVAL_S)
-                for index in [index for index, task in running.items() if task.done()]:
-                    yield index, _exit_status(running.pop(index))
-        finally:
-            for index in running:
-                end_script(folder / f"{index}.pid")
-            end = time.monotonic() + _PATIENCE_S
-            while time.monotonic() < end and not all(task.done() for task in running.values()):
-                time.sleep(_POLL_INTERVAL_S)
-            shutil.rmtree(folder, ignore_errors=True)
+    def _run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
+        running: dict[int, Process] = {}
+        begin = int(time.time())
+        # An interrupt between the start of a script and its entry in `running` would leave the script behind
+        with interrupts_deferred() as interrupt_here:
+            try:
+                while self.waiting or running:
+                    interrupt_here()
+                    while self.waiting and len(running) < self.n_jobs:
+                        index = self.waiting.pop(0)
+                        try:
+                            running[index] = self._start(runs[index], index)
+                        except OSError as error:
+                            _record_failed_start(runs[index], error, begin)
+                            yield index, _NOT_STARTED
+                    time.sleep(_POLL_INTERVAL_S)
+                    for index in [index for index, process in running.items() if process.poll() is not None]:
+                        yield index, _exit_status(running.pop(index))
+            finally:
+                if running:
+                    with notify_if_slow(f"Ending the runs; after {_KILL_GRACE_S} s they are killed."):
+                        end_sessions([*running.values()], _KILL_GRACE_S)
+                for index, process in running.items():
+                    _record_end(runs[index], _exit_status(process), begin)
+
+    def _start(self, run: RunDirectory, index: int) -> Process:
+        argv = [self.options.shell, str(run.script)]
+        environment = {**os.environ, _JOB_ID: f"{os.getpid()}_{index}"}
+        return start_session(argv, env=environment, stdout=run.stdout, stderr=run.stderr)
 
 
-def _exit_status(task: submitit.Job[int]) -> int:
-    """A finished job's exit status; -1 when submitit's own process was killed and nobody knows."""
-    return task.result() if task.exception() is None else -1
+def _exit_status(process: Process) -> int:
+    """The exit status as a shell gives it, 128 + n for signal n."""
+    status = process.returncode
+    if status is None:  # it hangs in the kernel
+        return 128 + signal.SIGKILL
+    return status if status >= 0 else 128 - status
+
+
+def _record_end(run: RunDirectory, exit_status: int, begin: int) -> None:
+    """Record the end of a run whose script was killed before it did so."""
+    # A full disk or a damaged record must not hide why the runs are ended
+    with suppress(Exception):
+        if read_info(run.info).get("status") in (RunStatus.STARTING, RunStatus.RUNNING):
+            record_exit_status(run.info, exit_status, begin)
+
+
+def _record_failed_start(run: RunDirectory, error: OSError, begin: int) -> None:
+    with suppress(OSError), run.stderr.open("a", encoding="utf-8") as log:
+        log.write(f"mlxp: {run.script} cannot be started: {error}\n")
+    _record_end(run, _NOT_STARTED, begin)

@@ -1,4 +1,4 @@
-"""OAR: `oarsub`. What is said of it here was seen on OAR 2.5.9."""
+"""OAR: `oarsub`. The facts in comments were seen on OAR 2.5.9."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.schedulers.requeue import Requeue
 
 _LONGEST_NAME = 100
-# OAR's words for a job that is not over; all others mean that it runs
+# OAR's states of unfinished jobs; all others mean that the job is running
 _STATES = {
     **dict.fromkeys(("Waiting", "toLaunch", "Launching", "Hold", "toAckReservation"), "PENDING"),
     **dict.fromkeys(("Suspended", "Resuming"), "SUSPENDED"),
 }
-# Longest time between the end of a job and the appearance of the one that OAR makes of it again
-_RESUBMISSION_S = 60
-# What oarsub allows in the values of -O and -E (it also allows `%` and `\`, but replaces them)
+# Time within which OAR creates the new job of a requeued one
+_RESUBMISSION_TIMEOUT_S = 60
+# Characters that oarsub allows in the values of -O and -E (it also allows `%` and `\`, but replaces them)
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./ -]+")
 
 
@@ -52,17 +52,17 @@ class OARScheduler(Scheduler):
         if options.mem_gb is not None and not options.memory_property:
             raise OptionError(
                 "OAR has no memory resource, so hydra.launcher.mem_gb needs hydra.launcher.memory_property: the name "
-                "of the site's property that holds a node's memory in MB ('oarnodes' lists them)."
+                "of the site's property with the memory of a node in MB ('oarnodes' lists the properties)."
             )
         if options.array_parallelism is not None:
             raise OptionError(
-                "OAR has no limit of a user's jobs at once, so hydra.launcher.array_parallelism cannot hold there: let "
-                "runs share jobs instead (100 runs with hydra.launcher.runs_per_job=25 are 4 jobs, of which each runs "
-                "hydra.launcher.parallel_runs at a time)."
+                "OAR cannot limit the number of concurrent jobs, so it does not support "
+                "hydra.launcher.array_parallelism: let runs share jobs instead (100 runs with "
+                "hydra.launcher.runs_per_job=25 are 4 jobs, each with hydra.launcher.parallel_runs at a time)."
             )
 
     def directives(self, job: Job) -> list[str]:
-        # OAR reads no quotes in a directive: each value is taken as it is, up to the end of the line.
+        # OAR does not interpret quotes in a directive: a value extends to the end of the line
         named = _can_name(job.run.path)
         files = [
             f"-E {job.run.stderr if named else '/dev/null'}",
@@ -71,11 +71,11 @@ class OARScheduler(Scheduler):
         return [f"-n {job.name or _storable(job.default_name)}", *files, *self._requests()]
 
     def array_directives(self, array: Array) -> list[str]:
-        # The output of a task goes where its script sends it; what OAR says of the job, to a file of the job's.
-        said = array.directory / "%jobid%.stderr" if _can_name(array.directory) else "/dev/null"
+        # The script of a task redirects its output; OAR's own messages go to a file with the job's id
+        messages = array.directory / "%jobid%.stderr" if _can_name(array.directory) else "/dev/null"
         return [
             f"-n {array.name or _storable(array.default_name)}",
-            f"-E {said}",
+            f"-E {messages}",
             "-O /dev/null",
             *self._requests(),
             f"--array-param-file {self.script_argument(array.params)}",  # read by a shell, too
@@ -85,11 +85,11 @@ class OARScheduler(Scheduler):
         lines = ['exec >> "$task"/log.stdout 2>> "$task"/log.stderr']
         if _can_name(array.directory):
             link = 'ln -sf "$task"/log.stderr "$here/$OAR_JOB_ID".stderr'
-            return [f"{link}  # where OAR will say why it ends the job", *lines]
+            return [f"{link}  # OAR writes there why it ends a job", *lines]
         return lines
 
     def _requests(self) -> list[str]:
-        """What the options ask for."""
+        """The directives for the options."""
         options = self.options
         directives = []
         if request := self._resources():
@@ -106,7 +106,7 @@ class OARScheduler(Scheduler):
         return directives + [f"-t {job_type}" for job_type in types]
 
     def _resources(self) -> str:
-        """The one -l line: two would be a moldable job, of which OAR runs either."""
+        """The value of -l: one line, because two are a moldable job, for which OAR chooses one of them."""
         options = self.options
         cores = (options.tasks_per_node or 1) * (options.cpus_per_task or 1)
         asks_cores = options.tasks_per_node is not None or options.cpus_per_task is not None
@@ -124,7 +124,7 @@ class OARScheduler(Scheduler):
         return ",".join(parts)
 
     def _properties(self) -> str:
-        """The -p expression, memory included: of several -p lines OAR takes the last alone."""
+        """The value of -p, with the memory: OAR uses only the last of several -p lines."""
         options = self.options
         if options.mem_gb is None:
             return options.properties or ""
@@ -135,46 +135,46 @@ class OARScheduler(Scheduler):
         super().check(job)
         if job.name is not None and job.name != _storable(job.name):
             raise OptionError(
-                f"OAR cannot store the job name {job.name!r}: it may have {_LONGEST_NAME} bytes, and no ' or \\ in it."
+                f"The job name must have at most {_LONGEST_NAME} bytes and no ' or \\ on OAR, got {job.name!r}."
             )
 
     def check_script(self, script: Path) -> None:
         super().check_script(script)
         if re.search(r"\s", str(script)):
             raise OptionError(
-                f"OAR cannot take a script whose path has a blank: {str(script)!r}. Choose another run directory "
+                f"OAR rejects a script with a space in its path: {str(script)!r}. Choose another run directory "
                 "(hydra.sweep.dir and hydra.sweep.subdir, or hydra.callbacks.mlxp_logging.parent_log_dir)."
             )
 
     def requeue(self) -> Requeue:
-        # A job of type idempotent that ends with 99 becomes a new one of the same array, when it ran for a minute
+        # If a job of type idempotent ends with 99 after more than a minute, OAR creates a new one in the same array
         return Requeue("${OAR_ARRAY_ID:-by-hand}", exit_status=99, after_s=60)
 
     def setup_lines(self, job: Job) -> list[str]:
         if _can_name(job.run.path):
             return []
         return [
-            "# OAR cannot name these files itself: their path has a letter that it refuses in -O and -E.",
+            "# A directive cannot name these files: OAR rejects a character of their path in -O and -E.",
             f"exec >> {shell_word(str(job.run.stdout))} 2>> {shell_word(str(job.run.stderr))}",
         ]
 
     def script_argument(self, script: Path) -> str:
-        # oarsub, and later the node, put the path into a shell command as it is.
+        # oarsub, and later the node, put the path unquoted into a shell command
         return re.sub(r"([^\w/.=,:+@%~^-])", r"\\\1", str(script))
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        # A job that is started again is another job, of the same array; a job on its own is an array of one
+        # A requeued job is another job of the same array; a single job is an array of one
         arrays = f"select array_id from jobs where job_id in ({','.join(job_ids)})"
         return ["oarstat", "-fJ", "--sql", f"array_id in ({arrays})"]
 
     def parse_states(self, output: str) -> dict[str, JobState]:
         starts: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for job in sorted(_jobs(output), key=lambda job: int(job["Job_Id"])):
-            starts.setdefault((job["array_id"], job["task_id_expression"]), []).append(job)
+            starts.setdefault((job["array_id"], job["array_index"]), []).append(job)
         return {str(jobs[0]["Job_Id"]): _state(jobs[-1]) for jobs in starts.values()}
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
-        # A pattern finds it, because a letter other than these may stand in the database in several ways
+        # A pattern, because the database may contain other characters than these in several forms
         pattern = re.sub(r"[^A-Za-z0-9/.-]+", "%", str(script))
         jobs = _jobs(self._ask(["oarstat", "-J", "--sql", f"command like '{pattern}%'"]))
         command = self.script_argument(script)
@@ -185,28 +185,28 @@ class OARScheduler(Scheduler):
         return [str(first[one]) for one in commands if one in first]
 
     def submission_environment(self) -> dict[str, str]:
-        """The job starts where PWD says, and a directory with a quote in its name makes OAR suspect the node."""
+        """Set PWD, where the job starts: a directory with a quote in its name makes OAR suspect the node."""
         directory = str(Path.cwd())
         return {**super().submission_environment(), "PWD": directory if _PLAIN_PATH.fullmatch(directory) else "/"}
 
 
 def _can_name(path: Path) -> bool:
-    """Whether OAR takes a file in this directory for -O and -E."""
+    """Whether OAR accepts a file in this directory for -O and -E."""
     return _PLAIN_PATH.fullmatch(str(path)) is not None
 
 
 def _jobs(output: str) -> list[dict[str, Any]]:
-    """The jobs in an answer of `oarstat -J`, which is empty when there are none."""
+    """The jobs in the output of `oarstat -J`, which is empty if there are none."""
     return list(json.loads(output).values()) if output.strip() else []
 
 
 def _state(job: dict[str, Any]) -> JobState:
-    """The state of a job as `oarstat -fJ` shows it, in SLURM's words."""
+    """The state of a job in the output of `oarstat -fJ`."""
     events = [event["type"] for event in job["events"]]
     job_id, state, exit_code = str(job["Job_Id"]), job["state"], job["exit_code"]
     if state not in ("Terminated", "Error"):
         return JobState(_STATES.get(state, "RUNNING"), job_id, job.get("message") or "")
-    if _comes_again(job) and time.time() - job["stopTime"] < _RESUBMISSION_S:
+    if _is_requeued(job) and time.time() - job["stopTime"] < _RESUBMISSION_TIMEOUT_S:
         return JobState("REQUEUED", job_id)
     if state == "Terminated":
         return JobState("COMPLETED" if exit_code == 0 else "FAILED", job_id)
@@ -217,13 +217,13 @@ def _state(job: dict[str, Any]) -> JobState:
     return JobState("FAILED", job_id, "".join(reasons))
 
 
-def _comes_again(job: dict[str, Any]) -> bool:
-    """Whether OAR will make another job of one that ended: asked for by exit code 99, or preempted."""
+def _is_requeued(job: dict[str, Any]) -> bool:
+    """Whether OAR creates a new job for one that ended: with exit code 99, or by preemption."""
     exit_code = job["exit_code"]
-    asked = exit_code is not None and exit_code >> 8 == 99
-    return "idempotent" in job["types"] and (asked or ("besteffort" in job["types"] and job["state"] == "Error"))
+    requested = exit_code is not None and exit_code >> 8 == 99
+    return "idempotent" in job["types"] and (requested or ("besteffort" in job["types"] and job["state"] == "Error"))
 
 
 def _storable(name: str) -> str:
-    """The end of a job name, in a form that OAR can store; with a backslash at its end a name takes the node down."""
+    """The end of a job name, in a form that OAR can store; a backslash at its end would take the node down."""
     return last_bytes(re.sub(r"['\\]", "_", name), _LONGEST_NAME)

@@ -1,28 +1,28 @@
-"""How values are written so that sbatch reads them back as they are."""
+"""The syntax of sbatch: values quoted and converted so that it reads them unchanged."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-# What needs no quotes in a directive
+# Values that need no quotes in a directive
 _PLAIN = re.compile(r"[\w./:=,@+~^%\[\]{}|&*!-]+", re.ASCII)
 
 
 def directive(name: str, value: Any) -> str:
-    """An option of sbatch; True is one without a value."""
+    """Return an option of sbatch; the value True means an option without a value."""
     if value is True:
         return f"--{name}"
     text = str(value)
     if _PLAIN.fullmatch(text):
         return f"--{name}={text}"
-    # sbatch reads a quoted word as a shell would, but expands nothing in it
+    # sbatch reads a quoted word as a shell does, but without expansions
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'--{name}="{escaped}"'
 
 
 def memory(gigabytes: float | None) -> str | None:
-    """In whole units, because sbatch takes no fractions; and never 0, which would ask for all the memory."""
+    """Return a size in whole units, because sbatch rejects fractions, and never 0, which requests all memory."""
     if gigabytes is None:
         return None
     if gigabytes == int(gigabytes):
@@ -31,5 +31,5 @@ def memory(gigabytes: float | None) -> str | None:
 
 
 def file_pattern(path: str) -> str:
-    """A path with nothing in it that sbatch would replace (`%j`); a backslash switches the replacing off."""
+    """Return a path in which sbatch replaces nothing (`%j`); a backslash switches its replacements off."""
     return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Two runs must not write into one directory at the same time."""
+"""Refusing run directories that a pending or running run uses."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mlxp_core.status.resolver import StatusResolver
 
 
 def check_not_running(directories: Sequence[Path]) -> None:
-    """Refuse directories whose run still waits or runs, as far as anybody can tell.
+    """Check that the runs in some directories are finished, as far as can be determined.
 
     Args:
-        directories: each with a run's record in it.
+        directories: Run directories that have a record.
 
     Raises:
-        RunDirectoryError: there is one; the message names it and its job.
+        RunDirectoryError: A run is pending or running; the message names it and its job.
     """
     if not directories:
         return
     runs = RunReader(directories[0].parent).read_some(directories)
     for run, resolved in zip(runs, StatusResolver().resolve(runs), strict=True):
-        if not resolved.is_over:
+        if not resolved.is_finished:
             job = f", job {run.job_id}" if run.job_id else ""
             reason = f", {resolved.reason}" if resolved.reason else ""
             raise RunDirectoryError(
-                f"The run in {run.directory.path} is not over ({resolved.status}{job}{reason}), and another one would "
-                "write over it: wait for it or cancel it, or choose another directory."
+                f"The run in {run.directory.path} is not finished ({resolved.status}{job}{reason}), and another run "
+                "would overwrite it. Wait for it, cancel it, or choose another directory."
             )

@@ -1,7 +1,7 @@
-"""What is true of a run, by its own record and what the scheduler or this machine says of it.
+"""The status of a run, from its own record and from the state of its job or its process.
 
-The script of a run notes how it ended, unless the scheduler kills it without notice; the scheduler knows why a job
-ended, until it forgets it. Neither alone is the truth.
+A run's script records how the run ended, unless the scheduler kills it without notice. The scheduler knows why a job
+ended, until it forgets the job. Only together do they give the status.
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ from typing import Any, NamedTuple
 from mlxp_core.runs.info import RunStatus
 from mlxp_core.schedulers.job_state import JobState
 
-_HINTS = {
-    "TIMEOUT": "its time was over. Raise hydra.launcher.timeout_min (or hydra.launcher.max_requeues)",
-    "OUT_OF_MEMORY": "it used more memory than it asked for. Raise hydra.launcher.mem_gb",
-    "CANCELLED": "somebody cancelled it",
+_REASONS = {
+    "TIMEOUT": "time limit reached; increase hydra.launcher.timeout_min (or hydra.launcher.max_requeues)",
+    "OUT_OF_MEMORY": "it used more memory than requested; increase hydra.launcher.mem_gb",
+    "CANCELLED": "its job was cancelled",
     "NODE_FAIL": "its node failed",
-    "PREEMPTED": "another job took its place",
+    "PREEMPTED": "its job was preempted",
 }
-_NO_END = "the run left no end: it did not start, or was killed"
+_NO_EXIT = "no exit was recorded: the run never started, or was killed"
 
 
 class Basis(Enum):
-    """Whose word a resolved is."""
+    """What a status is based on."""
 
     RECORD = "the run's own record"
-    SCHEDULER = "the scheduler's last word on its job"
-    INFERRED = "what little is left"
+    SCHEDULER = "the last state of the run's job"
+    INFERRED = "what the record and the scheduler do not say"
 
 
 class ResolvedStatus(NamedTuple):
-    """What is true of a run.
+    """The status of a run.
 
     Attributes:
-        status: COMPLETE, FAILED, PENDING, RUNNING, TIMEOUT, CANCELLED, ...; UNKNOWN where nobody can know any more.
-        reason: why, in a few words, where that is not clear.
-        is_over: whether nothing will happen to it by itself any more.
-        basis: whose word it is.
+        status: COMPLETE, FAILED, PENDING, RUNNING, TIMEOUT, CANCELLED, ...; UNKNOWN if it can no longer be determined.
+        reason: Short explanation, where the status needs one.
+        is_finished: Whether the status is final: nothing changes it until a user restarts the run.
+        basis: What the status is based on.
     """
 
     status: str
     reason: str
-    is_over: bool
+    is_finished: bool
     basis: Basis
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is over and did not complete."""
-        return self.is_over and self.status != "COMPLETE"
+        """Whether the run is finished and did not complete."""
+        return self.is_finished and self.status != "COMPLETE"
 
 
 COMPLETE = ResolvedStatus("COMPLETE", "", True, Basis.RECORD)
 
 
 def completed(info: Mapping[str, Any]) -> bool:
-    """Whether a run's own record leaves no question: it completed, and its script, if it has one, saw that."""
+    """Return whether a run's record is conclusive: it says COMPLETE, and its script, if it has one, exited with 0."""
     has_script = (info.get("scheduler") or {}).get("name") is not None
     return info.get("status") == RunStatus.COMPLETE and info.get("exit_status", None if has_script else 0) == 0
 
@@ -64,14 +64,14 @@ def completed(info: Mapping[str, Any]) -> bool:
 def status_from_job(
     info: Mapping[str, Any], state: JobState | None, *, answered: bool, title: str, shares_job: bool = False
 ) -> ResolvedStatus:
-    """The resolved on a run that a scheduler has, or had.
+    """Return the status of a run that was submitted to a scheduler.
 
     Args:
-        info: its record.
-        state: of its job; None when the scheduler does not know it (any more), or did not answer.
-        answered: whether the scheduler answered.
-        title: the scheduler's.
-        shares_job: whether other runs are in the same job.
+        info: The run's record.
+        state: State of its job; None if the scheduler does not know the job (any longer) or did not respond.
+        answered: Whether the scheduler responded.
+        title: The scheduler's name in messages.
+        shares_job: Whether the job has other runs.
     """
     status, exit_status = info.get("status", RunStatus.STARTING.value), info.get("exit_status")
     record = ResolvedStatus(status, _error(info), True, Basis.RECORD)
@@ -80,58 +80,61 @@ def status_from_job(
     if completed(info):
         return record
     if state is not None:
-        # Of runs that share a job, one that ended by itself before its job has its own end
-        by_itself = shares_job and isinstance(exit_status, int) and exit_status < 128
-        if by_itself and not (state.is_final and not state.was_killed):
+        # Among runs that share a job, one that ended by itself before the job did has an end of its own
+        ended_by_itself = shares_job and isinstance(exit_status, int) and exit_status < 128
+        if ended_by_itself and not (state.is_final and not state.was_killed):
             return record
         if not state.is_final:
             name = status if state.name == "RUNNING" and status == RunStatus.STARTING else state.name
             return ResolvedStatus(name, state.reason, False, Basis.SCHEDULER)
         if state.was_killed:
-            return ResolvedStatus(state.name, _HINTS.get(state.name, ""), True, Basis.SCHEDULER)
+            return ResolvedStatus(state.name, _REASONS.get(state.name, ""), True, Basis.SCHEDULER)
     if exit_status is not None:
         return record
-    if status in (RunStatus.COMPLETE, RunStatus.FAILED):  # the run noted its end, and its script did not
-        reason = _error(info) or "its script noted no exit status"
+    if status in (RunStatus.COMPLETE, RunStatus.FAILED):  # the application recorded its end, its script did not
+        reason = _error(info) or "its script recorded no exit status"
         return ResolvedStatus(status, reason, True, Basis.INFERRED)
     if state is None and not answered:
-        return ResolvedStatus(status, f"as its record says; {title} does not tell", False, Basis.RECORD)
+        return ResolvedStatus(status, f"from its record; {title} did not respond", False, Basis.RECORD)
     if state is None:
         return ResolvedStatus("UNKNOWN", _forgotten(status, title), True, Basis.INFERRED)
     if state.name == "COMPLETED":
-        return ResolvedStatus("UNKNOWN", "the run left no end, though its job is over", True, Basis.INFERRED)
-    return ResolvedStatus("FAILED", f"{_NO_END} ({state.reason})" if state.reason else _NO_END, True, Basis.INFERRED)
+        return ResolvedStatus("UNKNOWN", "its job completed, but no exit was recorded", True, Basis.INFERRED)
+    reason = f"{_NO_EXIT} ({state.reason})" if state.reason else _NO_EXIT
+    return ResolvedStatus("FAILED", reason, True, Basis.INFERRED)
 
 
 def status_from_process(info: Mapping[str, Any], is_alive: bool | None) -> ResolvedStatus:
-    """The resolved on a run that has no scheduler, or was started by hand.
+    """Return the status of a run that has no batch scheduler, or was started by hand.
 
     Args:
-        info: its record.
-        is_alive: whether its process is, or the one that is to start it; None when that cannot be told from here.
+        info: The run's record.
+        is_alive: Whether its process is alive, or the process that is to start it; None if that cannot be checked from
+            this machine.
     """
     status = info.get("status", RunStatus.STARTING.value)
     if status in (RunStatus.COMPLETE, RunStatus.FAILED):
         return ResolvedStatus(status, _error(info), True, Basis.RECORD)
-    waits = status == RunStatus.STARTING  # then the process is the one that is to start it
+    is_waiting = status == RunStatus.STARTING  # then the recorded process is the one that is to start the run
     if is_alive:
-        return ResolvedStatus("PENDING" if waits else status, "", False, Basis.RECORD)
+        return ResolvedStatus("PENDING" if is_waiting else status, "", False, Basis.RECORD)
     process = f"process {info.get('process_id')} on {info.get('hostname')}"
     if info.get("process_id") is None:
-        return ResolvedStatus("UNKNOWN", f"its record says {status}, and names no process", True, Basis.INFERRED)
+        return ResolvedStatus("UNKNOWN", f"recorded as {status}, without a process", True, Basis.INFERRED)
     if is_alive is None:
-        return ResolvedStatus(
-            "UNKNOWN", f"its record says {status}; from here nobody sees {process}", True, Basis.INFERRED
-        )
-    if waits:
-        return ResolvedStatus("NOT_SUBMITTED", f"{process} was to start it, and is gone", True, Basis.INFERRED)
-    return ResolvedStatus("FAILED", f"its {process} is gone and left no end: it was killed", True, Basis.INFERRED)
+        reason = f"recorded as {status}; {process} cannot be checked from this host"
+        return ResolvedStatus("UNKNOWN", reason, True, Basis.INFERRED)
+    if is_waiting:
+        reason = f"{process}, which was to start it, has ended"
+        return ResolvedStatus("NOT_SUBMITTED", reason, True, Basis.INFERRED)
+    reason = f"{process} has ended without recording an exit: it was killed"
+    return ResolvedStatus("FAILED", reason, True, Basis.INFERRED)
 
 
 def _forgotten(status: str, title: str) -> str:
     if status == RunStatus.STARTING:
-        return f"{title} has its job no more, which never started: it was cancelled while it waited, or forgotten"
-    return f"{title} does not know its job any more, and the run left no end"
+        return f"{title} no longer knows its job, which never started: it was cancelled while pending, or forgotten"
+    return f"{title} no longer knows its job, and no exit was recorded"
 
 
 def _error(info: Mapping[str, Any]) -> str:

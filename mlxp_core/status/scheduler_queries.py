@@ -1,4 +1,4 @@
-"""Asking schedulers about jobs, whether they answer or not."""
+"""Queries to schedulers about the states of jobs; a scheduler that does not respond is reported, and stops nothing."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from mlxp_core.schedulers.job_state import JobState
 if TYPE_CHECKING:
     from mlxp_core.schedulers.base import Scheduler
 
-# Longer than this no argument of a program may be (MAX_ARG_STRLEN is 128 KiB)
-_ASKED_AT_ONCE = 10_000
+# Maximum number of job ids in one command: an argument has at most 128 KiB (MAX_ARG_STRLEN)
+_IDS_PER_QUERY = 10_000
+_FALLBACK = "showing the last recorded status of its runs."
 
 
 class SchedulerQueries:
-    """The schedulers of runs, loaded when they are asked.
+    """The schedulers of runs, each loaded at its first query.
 
     Attributes:
-        notes: what the user should know of those that did not answer since the last look.
-        silent: the names of those that should have answered, and did not.
+        notes: Messages for the user about the queries since `start`, such as a scheduler that did not respond.
+        unresponsive: Names of the schedulers that did not give a usable answer since `start`.
     """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.silent: set[str] = set()
+        self.unresponsive: set[str] = set()
         self._schedulers: dict[str, Scheduler | None] = {}
         self._launches: dict[str, LaunchRecord] = {}
 
-    def look_at(self, launches: Iterable[LaunchRecord | None]) -> None:
-        """Take launches whose schedulers will be asked, and forget the notes."""
-        self.notes, self.silent = [], set()
+    def start(self, launches: Iterable[LaunchRecord | None]) -> None:
+        """Begin a round of queries about the runs of launches, without the messages of the previous round."""
+        self.notes, self.unresponsive = [], set()
         self._launches.update({launch.scheduler: launch for launch in launches if launch is not None})
 
-    def ask(self, name: str, job_ids: Sequence[str]) -> dict[str, JobState] | None:
-        """The states of a scheduler's jobs; None when it does not say.
+    def states(self, name: str, job_ids: Sequence[str]) -> dict[str, JobState] | None:
+        """Return the states of a scheduler's jobs, by job id; None if the scheduler gives no usable answer.
 
         Args:
-            name: of the scheduler's class, dotted or one of ours.
-            job_ids: as they were submitted.
+            name: Name of the scheduler's class, dotted unless it is one of this package.
+            job_ids: Ids with which the jobs were submitted.
         """
         scheduler = self._scheduler(name)
         if scheduler is None:
@@ -51,30 +52,27 @@ class SchedulerQueries:
         from mlxp_core.schedulers.base import Scheduler
 
         if type(scheduler).states is Scheduler.states and not scheduler.states_command(job_ids):
-            self.notes.append(f"{scheduler.title} cannot be asked: its runs are shown as their directories say.")
+            self.notes.append(f"{scheduler.title} cannot be queried for job states; {_FALLBACK}")
             return None
-        found: dict[str, JobState] = {}
-        waiting = f"Waiting for {scheduler.title} to answer, for {scheduler.answer_timeout_s:g} s at most ..."
+        states: dict[str, JobState] = {}
+        waiting = f"Waiting for {scheduler.title} to respond, for at most {scheduler.answer_timeout_s:g} s ..."
         try:
             with console.notify_if_slow(waiting):
-                for start in range(0, len(job_ids), _ASKED_AT_ONCE):
-                    found.update(scheduler.states(job_ids[start : start + _ASKED_AT_ONCE]))
+                for first in range(0, len(job_ids), _IDS_PER_QUERY):
+                    states.update(scheduler.states(job_ids[first : first + _IDS_PER_QUERY]))
         except SchedulerUnavailableError as error:
-            self.silent.add(name)
-            self.notes.append(f"{error}\nIts runs are shown as their directories say.")
+            self.unresponsive.add(name)
+            self.notes.append(f"{error}\n{_FALLBACK.capitalize()}")
             return None
         except (ValueError, LookupError, TypeError) as error:
-            self.silent.add(name)
-            self.notes.append(
-                f"The answer of {scheduler.title} cannot be read ({error!r}): its runs are shown as their directories "
-                "say."
-            )
+            self.unresponsive.add(name)
+            self.notes.append(f"The answer of {scheduler.title} cannot be read ({error!r}); {_FALLBACK}")
             return None
-        # One that was started again under another id may be known by that one alone
-        return {state.job_id: state for state in found.values()} | found
+        # A job that was restarted under another id may be known by that id only
+        return {state.job_id: state for state in states.values()} | states
 
     def title(self, name: str | None) -> str:
-        """What users call a scheduler."""
+        """Return a scheduler's name in messages."""
         scheduler = self._scheduler(name) if name else None
         return scheduler.title if scheduler else (name or "the scheduler").rpartition(".")[2].removesuffix("Scheduler")
 
@@ -84,20 +82,20 @@ class SchedulerQueries:
                 self._schedulers[name] = scheduler_to_ask(name, self._launches.get(name))
             except MlxpError as error:
                 self._schedulers[name] = None
-                self.notes.append(f"{error} Its runs are shown as their directories say.")
+                self.notes.append(f"{error} {_FALLBACK.capitalize()}")
         return self._schedulers[name]
 
 
 def scheduler_to_ask(name: str, launch: LaunchRecord | None) -> Scheduler:
-    """A scheduler to be asked, by the name of its class.
+    """Make a scheduler for queries, from the name of its class.
 
     Args:
-        name: dotted, or that of one of ours.
-        launch: one that used it. A class of the user's is found where that application finds its own modules, unless
-            it is another user's: looking at runs must not run their code.
+        name: Name of the class, dotted unless it is one of this package.
+        launch: A launch that used the scheduler. A custom class is looked for where that launch's application finds its
+            own modules, unless the launch is another user's: reading runs must not execute another user's code.
 
     Raises:
-        OptionError: there is none, or it needs options.
+        OptionError: There is no such class, or it requires options.
     """
     from mlxp_core.schedulers.class_errors import class_errors_reported
     from mlxp_core.schedulers.loading import load_scheduler

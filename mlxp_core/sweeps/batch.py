@@ -1,4 +1,4 @@
-"""A sweep whose runs a batch scheduler takes: submit, and leave, or wait for their results."""
+"""Sweeps on batch schedulers: submit the runs, then exit or wait for their results."""
 
 from __future__ import annotations
 
@@ -16,88 +16,134 @@ from mlxp_core.launch.launch import Launch
 from mlxp_core.launch.submission_requests import check_array_options
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported, class_name
-from mlxp_core.sweeps.sweep import Sweep
+from mlxp_core.sweeps.planner import plan_runs
+from mlxp_core.sweeps.report import report_dry_run, report_failures
+from mlxp_core.sweeps.sweep import SweepContext, set_up_sweep
 from mlxp_core.sweeps.wait import wait_for
 
 
-class BatchSweep(Sweep):
-    """A sweep whose runs a batch scheduler takes."""
+class BatchSweep:
+    """A sweep on a batch scheduler.
 
-    scheduler_class: type[Scheduler]
-    scheduler: Scheduler
-    options: BatchOptions
+    Args:
+        options: Launcher options, as Hydra passes them.
+        scheduler_class: Class of the scheduler.
+        **hydra: Arguments of the launcher's `setup`.
+
+    Raises:
+        MlxpError: The sweep cannot be launched. Nothing has been written.
+    """
 
     def __init__(self, options: dict[str, Any], *, scheduler_class: type[Scheduler], **hydra: Any) -> None:
-        self.scheduler_class, self.options_class = scheduler_class, scheduler_class.options_class
         with class_errors_reported(scheduler_class):
-            super().__init__(options, **hydra)
-            if not self.options.dry_run:
+            self.context: SweepContext[BatchOptions] = set_up_sweep(
+                options, scheduler_class.options_class, scheduler_class, **hydra
+            )
+            self.scheduler = scheduler_class(self.context.options)
+            if not self.context.options.dry_run:
                 self.scheduler.check_installed()
-        if self.needs_results and self.options.wait is False:
-            raise OptionError(
-                f"The sweeper {self.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
-                "wait for them: leave that option out."
-            )
-        self.waits = self.needs_results if self.options.wait is None else self.options.wait
-        if self.waits and not self.scheduler.implements("states_command", "states"):
-            why = "hydra.launcher.wait=true" if self.options.wait else f"the sweeper {self.sweeper}"
-            raise OptionError(
-                f"Runs on {self.scheduler.title} cannot be waited for, as {why} asks: give "
-                f"{class_name(self.scheduler_class)} the methods states_command and parse_states, or do not wait."
-            )
+        self.waits = _waits(self.context, self.scheduler)
+        # Jobs of the last batch: with array_parallelism the next batch waits for them
         self._submitted: list[str] = []
 
-    def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
-        with class_errors_reported(self.scheduler_class):
-            return self._submit(job_overrides, first)
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Submit the runs of one batch, and wait for them if their results are needed.
 
-    def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
-        is_first = not self._launches
-        size = check_array_options(self.scheduler, self.options, len(job_overrides), first=is_first)
-        with ExitStack() as undo:
-            directory = self._make_directory()
-            undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            plan = self._plan(job_overrides, first, directory, undo, size)
-            self.scheduler.check_script(directory / "1" / "script.sh")
-            launch = Launch(directory, plan, self.scheduler)
-            with launch.new() as lock:
-                undo.pop_all()  # from here on the launch tidies up after itself
-                launch.write()
-                if self.options.dry_run:
-                    self._say_dry_run(plan)
-                    return []
-                # A single run is shown whole; but not one of many batches, nor one whose end is what counts
-                in_full = len(plan.runs) == 1 and is_first and not self.waits
-                if in_full:
-                    console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
-                else:
-                    console.say(f"Submitting {console.count(plan.runs, 'run')} to {self.scheduler.title}:")
-                launch.submit(lock, after=self._submitted if self.options.array_parallelism else (), in_full=in_full)
-        self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
-        if self.waits:
-            return self._reported(plan.runs, self._wait_for(launch))
+        Raises:
+            MlxpError: Nothing is left of runs that were not submitted, or the message says how to submit them.
+        """
+        with self.context.directory.removed_on_failure(), class_errors_reported(type(self.scheduler)):
+            launch = self._submit([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+            if self.context.options.dry_run:
+                return []
+            if self.waits:
+                results = self._wait_for(launch)
+                report_failures(launch.plan.runs, results)
+                return results
         console.say(
-            f"\nSee the {console.plural(plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's directory "
-            "holds log.stdout, log.stderr and its state (info.yaml)."
+            f"\nSee the {console.plural(launch.plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's "
+            "directory holds log.stdout, log.stderr and its state (info.yaml)."
         )
         return []
 
+    def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Launch:
+        """Plan, write and submit the runs of one batch; a dry run only writes them."""
+        context, scheduler, options = self.context, self.scheduler, self.context.options
+        is_first = not context.directory.launches
+        is_followed = context.config.hydra.sweeper.get("max_batch_size") == len(job_overrides)
+        size = check_array_options(
+            scheduler,
+            options,
+            len(job_overrides),
+            first=is_first,
+            concurrent_batches=not self.waits and (is_followed or not is_first),
+        )
+        with ExitStack() as undo:
+            directory = context.directory.make_launch_directory()
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            plan = plan_runs(
+                context,
+                scheduler,
+                job_overrides,
+                first=first,
+                directory=directory,
+                waits=self.waits,
+                undo=undo,
+                array_size=size,
+            )
+            scheduler.check_script(directory / "1" / "script.sh")
+            launch = Launch(directory, plan, scheduler)
+            with launch.lock_new() as lock:
+                undo.pop_all()  # from here on the launch cleans up after itself
+                launch.write()
+                if options.dry_run:
+                    report_dry_run(plan.runs)
+                    return launch
+                # Show a single run in full, unless it is one of many batches, or only its result is of interest
+                verbatim = len(plan.runs) == 1 and is_first and not self.waits
+                if verbatim:
+                    console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
+                else:
+                    console.say(f"Submitting {console.count(plan.runs, 'run')} to {scheduler.title}:")
+                dependencies = self._submitted if options.array_parallelism and not self.waits else ()
+                launch.submit(lock, dependencies=dependencies, verbatim=verbatim)
+        self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
+        return launch
+
     def _wait_for(self, launch: Launch) -> Sequence[JobReturn]:
         try:
-            with class_errors_reported(self.scheduler_class):
+            with class_errors_reported(type(self.scheduler)):
                 return wait_for(launch)
         except OptionError as error:
-            raise OptionError(f"{error}\nNobody waits for the runs any more; they are submitted, and stay.") from error
+            raise OptionError(f"{error}\nNo longer waiting for results. The submitted runs are unaffected.") from error
 
-    def _job_options(self) -> list[str]:
-        return ["++hydra.callbacks.mlxp_job.keep_return=true"] if self.waits else []
+
+def _waits(context: SweepContext[BatchOptions], scheduler: Scheduler) -> bool:
+    """Return whether to wait for the results of the runs.
+
+    Raises:
+        OptionError: The options exclude it, or the scheduler's class does not support it.
+    """
+    if context.needs_results and context.options.wait is False:
+        raise OptionError(
+            f"The sweeper {context.sweeper} may need the results of its runs, and hydra.launcher.wait=false does not "
+            "wait for them. Remove that option."
+        )
+    waits = context.needs_results if context.options.wait is None else context.options.wait
+    if waits and not scheduler.implements("states_command", "states"):
+        reason = "hydra.launcher.wait=true" if context.options.wait else f"The sweeper {context.sweeper}"
+        raise OptionError(
+            f"{reason} requires waiting for runs, but {class_name(type(scheduler))} does not implement states_command "
+            "and parse_states. Add these methods, or do not wait."
+        )
+    return waits
 
 
 def slurm_sweep(options: dict[str, Any], **hydra: Any) -> BatchSweep:
-    """The sweep of hydra/launcher=slurm."""
+    """Return the sweep of hydra/launcher=slurm."""
     return BatchSweep(options, scheduler_class=SLURMScheduler, **hydra)
 
 
 def oar_sweep(options: dict[str, Any], **hydra: Any) -> BatchSweep:
-    """The sweep of hydra/launcher=oar."""
+    """Return the sweep of hydra/launcher=oar."""
     return BatchSweep(options, scheduler_class=OARScheduler, **hydra)

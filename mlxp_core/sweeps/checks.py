@@ -1,4 +1,4 @@
-"""What is refused of a sweep, whatever runs it."""
+"""Checks of a sweep that do not depend on its scheduler."""
 
 from __future__ import annotations
 
@@ -19,54 +19,70 @@ JOB_CALLBACK = "mlxp_core.callbacks.JobCallback"
 
 
 def check_outside_runs() -> None:
-    """A run must not launch runs.
+    """Refuse to launch runs from a run.
 
     Raises:
-        LaunchInsideRunError: this process is one.
+        LaunchInsideRunError: This process belongs to a run.
     """
     if RUN_MARKER in os.environ:
         raise LaunchInsideRunError(
-            f"The run {os.environ[RUN_MARKER]} tried to launch runs: start sweeps from a login node or an "
-            f"interactive job (or unset {RUN_MARKER}, if this is no run any more)."
+            f"The run {os.environ[RUN_MARKER]} tried to launch runs. Start sweeps from a login node or an interactive "
+            f"job; if this process does not belong to a run, unset {RUN_MARKER}."
         )
 
 
 def check_whitelist(hydra_context: HydraContext) -> None:
-    """Hydra 1.4 can forbid targets that the application does not name; our callback in the job is one."""
+    """Check that Hydra 1.4 may instantiate the callback that jobs need.
+
+    Raises:
+        OptionError: The application's execution_whitelist does not contain it.
+    """
     allowed = getattr(hydra_context, "execution_whitelist", None)
     if isinstance(allowed, tuple) and not {JOB_CALLBACK, "mlxp_core.callbacks.*", "mlxp_core.*"} & set(allowed):
         raise OptionError(
-            "This application allows Hydra the targets of execution_whitelist alone: add 'mlxp_core.callbacks.*' to "
-            "it in @hydra.main, so that its jobs can record their state."
+            "The execution_whitelist of this application does not contain the callback that records the status of "
+            "jobs. Add 'mlxp_core.callbacks.*' to it in @hydra.main."
         )
 
 
 def check_shell(shell: str) -> None:
-    """Refuse a shell that cannot read the scripts."""
+    """Check that the shell that reads the scripts exists.
+
+    Raises:
+        OptionError: There is no such program.
+    """
     if shutil.which(shell) is None:
         raise OptionError(
-            f"The shell '{shell}' is not on this machine: name another one by hydra.launcher.shell_path, or in the "
-            "project's mlxpy.yaml by scheduler.shell_path."
+            f"The shell '{shell}' is not on this machine. Choose another one with hydra.launcher.shell_path, or with "
+            "scheduler.shell_path in the project's mlxpy.yaml."
         )
 
 
 def check_one_request(job_overrides: Sequence[tuple[str, ...]]) -> None:
-    """All runs of a launch are asked for alike. Hydra 1.3 ignores a sweep over its launcher, 1.4 refuses it."""
+    """Refuse a sweep over launcher options. Hydra 1.3 ignores those values silently, 1.4 refuses them itself.
+
+    Raises:
+        OptionError: A job has an override of the launcher.
+    """
     for text in (text for overrides in job_overrides for text in overrides):
         if text.lstrip("+~").startswith(("hydra.launcher", "hydra/launcher")):
             raise OptionError(
-                f"One launch makes one request, so {key_of(text)} cannot differ between the runs of a sweep ({text}): "
-                "start one command for each value."
+                f"{key_of(text)} cannot be swept over ({text}): all runs of a launch share one request. Start one "
+                "command for each value."
             )
 
 
 def check_distinct(runs: Sequence[PlannedRun]) -> None:
-    """No two runs share a directory."""
+    """Check that no two runs have the same directory.
+
+    Raises:
+        RunDirectoryError: Two have.
+    """
     seen: dict[Path, PlannedRun] = {}
     for run in runs:
         other = seen.setdefault(run.job.run.path, run)
         if other is not run:
             raise RunDirectoryError(
-                f"Two runs of this sweep would share the directory {run.job.run.path}: put ${{hydra.job.num}} into "
+                f"Two runs of this sweep would share the directory {run.job.run.path}. Put ${{hydra.job.num}} into "
                 "hydra.sweep.subdir, or number the runs with hydra/callbacks=mlxp_logging."
             )

@@ -1,63 +1,58 @@
-"""The configurations of many jobs at the price of one.
+"""Compose the configurations of many jobs at the price of one.
 
-Hydra composes each job of a sweep from nothing: it reads and merges every config file again, about 50 ms a job for the
-smallest application. Jobs of one sweep mostly choose the same config groups and differ in values, which Hydra applies
-last. So this loader lets Hydra compose once for each choice of groups, and applies the values to copies, by Hydra's own
-functions. What it does not know to be the same in every detail it leaves to Hydra, errors included.
+Hydra composes each job of a sweep from nothing: it reads and merges every config file again, which takes about 50 ms a
+job for the smallest application. Most jobs of a sweep choose the same config groups and differ only in values, which
+Hydra applies last. This loader therefore lets Hydra compose once for each choice of groups, and applies the values to
+copies with Hydra's own functions. It leaves a job to Hydra if the result might differ in any detail, errors included.
+
+The loader uses private parts of Hydra and OmegaConf. It therefore lets Hydra compose the first job of a launch as well,
+and leaves all jobs to Hydra if the results differ.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
+from enum import Enum
 from functools import lru_cache
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
+from mlxp_core import console
 from mlxp_core.errors import OptionError
-from mlxp_core.sweeps.config_nodes import (
-    copy_config,
-    copy_node,
-    interpolation_of,
-    is_resolved,
-    node_at,
-    set_number,
-    value_of,
-)
+from mlxp_core.sweeps.base_config import BaseConfig, BaseConfigs, JobPaths, as_hydra_config
+from mlxp_core.sweeps.config_nodes import node_at
 
-# Hydra 1.3 puts the jobs' override_dirname into the configuration; in 1.4 it is an interpolation
-_dirname = getattr(config_loader_impl, "get_overrides_dirname", None)
-# Jobs have thousands of different numbers, and parsing takes longer than the rest; Hydra takes this for one, too
-_BY_NUMBER = re.compile(r"([\w.]+)=(-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))")
-_ONLY_NOW = re.compile(r"([^$]|\$\{now:[^${}]*\})*")
-# Choices of groups that are kept, each in 100 kB or more
-_MOST_BASES = 256
+# An override with a number. Jobs have thousands of different ones, and parsing takes longer than everything else; Hydra
+# reads these as numbers, too
+_NUMBER_OVERRIDE = re.compile(r"([\w.]+)=(-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))")
+# Maximum number of choices of groups that are kept; each takes 100 kB or more
+_MAX_BASES = 256
 
 
-class JobPaths(NamedTuple):
-    """Where Hydra's own launcher would run a job: `sweep_dir` is absolute."""
+def install_loader(hydra_context: HydraContext) -> SweepConfigLoader:
+    """Replace Hydra's config loader by a `SweepConfigLoader`, and return that.
 
-    sweep_dir: str
-    subdir: str
-    output_subdir: str | None
+    The sweeper then also uses it, to validate all jobs before it launches them (`Sweeper.validate_batch_is_legal`).
+    """
+    loader = SweepConfigLoader(hydra_context.config_loader)
+    hydra_context.config_loader = loader
+    return loader
 
 
 class SweepConfigLoader(ConfigLoaderImpl):
-    """Hydra's own loader, and a shorter way for the jobs of a sweep. In another process it starts anew."""
+    """Hydra's own loader, with a faster way to compose the jobs of a sweep. A copy in another process starts anew."""
 
     def __init__(self, loader: ConfigLoader) -> None:
         self.__setstate__(vars(loader))
@@ -68,42 +63,68 @@ class SweepConfigLoader(ConfigLoaderImpl):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._parser = OverridesParser.create()
-        self._parse = lru_cache(maxsize=1024)(self._parse_override)  # the values of a grid come again and again
-        self._sweeps: dict[tuple[Any, ...], _Sweep] = {}
+        self._parse = lru_cache(maxsize=1024)(self._parse_override)  # a grid repeats the same values
+        self._sweeps: dict[tuple[Any, ...], BaseConfigs] = {}
+        self._is_compared = False
+        self._is_trusted = True
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """The configuration of one job, the same as Hydra's own loader makes."""
-        try:
-            config = self._from_base(master_config, sweep_overrides)
-        except Exception:  # whatever it is, Hydra says it in its own words
-            config = None
+        """Return the configuration of one job, the same as Hydra's own loader."""
+        config = self._compose(master_config, sweep_overrides)
         return super().load_sweep_config(master_config, sweep_overrides) if config is None else config
 
     def job_paths(self, master_config: DictConfig, sweep_overrides: list[str], job_num: int) -> JobPaths:
-        """The directories of a job, without its configuration where they do not depend on what is in it.
+        """Return the directories of a job, without composing it again where its values have no influence on them.
+
+        With mlxp_logging this call *makes* the run directory: `hydra.sweep.subdir` is then the interpolation
+        `${mlxp_run_number:${hydra.job.num}}`, and its resolver (`LoggingCallback`) makes the directory of the next
+        number when it is first resolved for a job. It has to be a resolver, because other launchers only resolve
+        `hydra.sweep.subdir`, and a job that has a `hydra.sweep.subdir` of its own must not take a number.
 
         Raises:
-            OptionError: they depend on what is not known before the job runs.
+            OptionError: The directories depend on a value that is not known before the job runs.
         """
-        sweep = self._sweeps.get(_sweep_key(master_config))
-        # Of a job that was composed before: an override that cannot be applied is an error now, not when the job runs
-        base = sweep.bases.get(sweep.composed.get(tuple(sweep_overrides), ("",))) if sweep else None
-        if base is not None and base.settles_paths:
-            with suppress(OmegaConfBaseException):  # the long way says it in full
-                return base.paths(master_config, job_num)
-        config = self.load_sweep_config(master_config, sweep_overrides)
-        with open_dict(config):
-            config.hydra.job.num = job_num
-        with _as_hydra_config(config):
-            try:
-                hydra = config.hydra
-                return JobPaths(os.path.abspath(hydra.sweep.dir), str(hydra.sweep.subdir), hydra.output_subdir)
-            except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
-                raise OptionError(
-                    "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but use a value "
-                    f"that is not ({str(error.msg).splitlines()[0]}): name runs by hydra.job.num, or number them with "
-                    "hydra/callbacks=mlxp_logging."
-                ) from error
+        if not self._is_compared:
+            return self._compared_paths(master_config, sweep_overrides, job_num)
+        paths = self._fixed_paths(master_config, sweep_overrides, job_num)
+        return paths or _paths(self.load_sweep_config(master_config, sweep_overrides), job_num)
+
+    def _compared_paths(self, master: DictConfig, overrides: list[str], job_num: int) -> JobPaths:
+        """Return the directories of a job, and leave all jobs to Hydra if it composes this one differently."""
+        by_hydra = super().load_sweep_config(master, overrides)
+        ours = self._compose(master, overrides)
+        key = None if ours is None else first_difference(_plain(ours), _plain(by_hydra))
+        paths = _paths(by_hydra, job_num)
+        if ours is not None and key is None:
+            # With the same cache, for ${now:}
+            fixed = self._fixed_paths(by_hydra, overrides, job_num) or paths
+            names = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
+            key = next((name for name, one, other in zip(names, fixed, paths, strict=True) if one != other), None)
+        if key is not None:
+            console.say(
+                f"The fast composition of jobs gives another value for '{key}' than Hydra does, so Hydra composes all "
+                "jobs of this launch, which takes longer (about 0.1 s for each)."
+            )
+        self._is_trusted, self._is_compared = key is None, ours is not None
+        return paths
+
+    def _fixed_paths(self, master: DictConfig, overrides: list[str], job_num: int) -> JobPaths | None:
+        """Return the directories of a job that was composed before, if no value has an influence on them.
+
+        A job that was not composed before may have an override that cannot be applied, which must be an error now.
+        """
+        sweep = self._sweeps.get(_sweep_key(master)) if self._is_trusted else None
+        base = sweep.bases.get(sweep.composed.get(tuple(overrides), ("",))) if sweep else None
+        with suppress(Exception):  # raised again, in full, where the whole configuration is composed
+            if base is not None and base.has_fixed_paths:
+                return base.paths(master, job_num)
+        return None
+
+    def _compose(self, master: DictConfig, overrides: list[str]) -> DictConfig | None:
+        """Return the configuration of a job, or None to leave the job to Hydra."""
+        with suppress(Exception):  # Hydra raises it again, in its own words
+            return self._from_base(master, overrides) if self._is_trusted else None
+        return None
 
     def _from_base(self, master: DictConfig, overrides: list[str]) -> DictConfig | None:
         parsed = [self._parse(text) for text in overrides]
@@ -112,14 +133,14 @@ class SweepConfigLoader(ConfigLoaderImpl):
         key = _sweep_key(master)
         if key not in self._sweeps:
             _, repository = self._parse_overrides_and_create_caching_repo(key[0], list(key[1]))
-            self._sweeps[key] = _Sweep(repository)
+            self._sweeps[key] = BaseConfigs(repository)
         sweep = self._sweeps[key]
         is_group = [sweep.names_group(one) for one in parsed]
         groups = tuple(compress(overrides, is_group))
         if groups not in sweep.bases:
-            if len(sweep.bases) >= _MOST_BASES:
+            if len(sweep.bases) >= _MAX_BASES:
                 del sweep.bases[next(iter(sweep.bases))]
-            sweep.bases[groups] = _Base(super().load_sweep_config(master, list(groups)))
+            sweep.bases[groups] = BaseConfig(super().load_sweep_config(master, list(groups)))
         base = sweep.bases[groups]
         if not base.is_usable:
             return None
@@ -129,7 +150,7 @@ class SweepConfigLoader(ConfigLoaderImpl):
         return config
 
     def _parse_override(self, text: str) -> Override:
-        number = _BY_NUMBER.fullmatch(text)
+        number = _NUMBER_OVERRIDE.fullmatch(text)
         if number is None or number[2] == "0":
             return self._parser.parse_override(text)
         value = float(number[2]) if number[3] else int(number[2])
@@ -137,99 +158,51 @@ class SweepConfigLoader(ConfigLoaderImpl):
 
 
 def _sweep_key(master: DictConfig) -> tuple[Any, ...]:
-    """All that a composition depends on besides the job's own overrides and the files."""
+    """Return everything that a composition depends on besides the job's own overrides and the files."""
     hydra = node_at(master, "hydra.overrides.hydra")  # callbacks extend it
     return node_at(master, "hydra.job.config_name")._value(), tuple(one._value() for one in hydra._content), Path.cwd()
 
 
-class _Sweep:
-    """What the jobs of one sweep share.
+def _paths(config: DictConfig, job_num: int) -> JobPaths:
+    """Return the directories of a job as its whole configuration gives them.
 
-    Attributes:
-        bases: by choice of groups, the overrides that make it.
-        composed: the choice of groups of each job that a base could make.
+    Raises:
+        OptionError: They depend on a value that is not known before the job runs.
     """
-
-    def __init__(self, repository: IConfigRepository) -> None:
-        self._repository = repository
-        self._is_group: dict[str, bool] = {}
-        self.bases: dict[tuple[str, ...], _Base] = {}
-        self.composed: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def names_group(self, override: Override) -> bool:
-        """Whether an override chooses a config of a group; it has a say in which files are read."""
-        key = override.key_or_group
-        if key not in self._is_group:
-            self._is_group[key] = self._repository.group_exists(key)
-        return self._is_group[key] and not isinstance(override.value(), dict)
-
-
-class _Base:
-    """The configuration of a job for one choice of groups, with no other override.
-
-    Attributes:
-        is_usable: whether Hydra does nothing by the values after it applied them, besides writing them down.
-        settles_paths: whether the directories of jobs depend on no value.
-    """
-
-    def __init__(self, config: DictConfig) -> None:
-        self._config, self._numbered = config, copy_config(config)
-        job = cast(dict[str, Any], OmegaConf.to_container(config.hydra.job, resolve=False))
-        self.is_usable = "${" not in str([job.get(name) for name in ("name", "env_copy", "config")])
-        self._dirname_options = job["config"]["override_dirname"]
-        config.hydra.overrides.task.append("")  # each copy gets a list of its own, of nodes like this one
-        self._line = node_at(config, "hydra.overrides.task")._content[-1]
-        self._number = node_at(self._numbered, "hydra.job.num")
-        self._number._set_value(0)
-        nodes = [node_at(self._numbered, f"hydra.{key}") for key in ("sweep.dir", "sweep.subdir", "output_subdir")]
-        self.settles_paths = all(is_resolved(node, self._numbered) for node in nodes)
-        self._trees = [(node, interpolation_of(node)) for node in nodes] if self.settles_paths else []
-        self._has_one_dir = self.settles_paths and _ONLY_NOW.fullmatch(nodes[0]._value()) is not None
-        self._cache: dict[str, Any] = {}
-        self._sweep_dir = ""
-
-    def with_values(self, values: list[Override], written: list[Override]) -> DictConfig:
-        """The configuration of a job: `values` applied, all its overrides written down."""
-        config = copy_config(self._config)
-        # Should a value reach the hydra node through an interpolation, that is an error here, and Hydra's to do
-        with flag_override(node_at(config, "hydra"), "readonly", True):
-            for one in values:
-                if not set_number(config, one):
-                    ConfigLoaderImpl._apply_overrides_to_config([one], config)
-        task = node_at(config, "hydra.overrides.task")
-        task._content[:] = [copy_node(self._line, task) for _ in written]
-        for position, one in enumerate(written):
-            task._content[position]._set_key(position)
-            task._content[position]._set_value(one.input_line)
-        if _dirname is not None:
-            node_at(config, "hydra.job.override_dirname")._set_value(_dirname(written, **self._dirname_options))
-        return config
-
-    def paths(self, master: DictConfig, number: int) -> JobPaths:
-        """The directories of one job."""
-        cache = OmegaConf.get_cache(master)  # it holds the sweep's ${now:}; what is in it is never replaced
-        is_new = cache is not self._cache or _size(cache) != _size(OmegaConf.get_cache(self._numbered))
-        if is_new:
-            OmegaConf.copy_cache(from_config=master, to_config=self._numbered)
-            self._cache = cache
-        self._number._set_value(number)
-        with _as_hydra_config(self._numbered):
-            if is_new or not self._has_one_dir:
-                self._sweep_dir = os.path.abspath(value_of(*self._trees[0], number))
-            subdir, output_subdir = (value_of(*path, number) for path in self._trees[1:])
-            return JobPaths(self._sweep_dir, str(subdir), output_subdir)
+    with open_dict(config):
+        config.hydra.job.num = job_num
+    with as_hydra_config(config):
+        try:
+            hydra = config.hydra
+            return JobPaths(os.path.abspath(hydra.sweep.dir), str(hydra.sweep.subdir), hydra.output_subdir)
+        except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+            raise OptionError(
+                "hydra.sweep.dir and hydra.sweep.subdir must be known before the job is submitted, but depend on a "
+                f"value that is not known yet ({str(error.msg).splitlines()[0]}). Name runs by hydra.job.num, or "
+                "number them with hydra/callbacks=mlxp_logging."
+            ) from error
 
 
-@contextmanager
-def _as_hydra_config(config: DictConfig) -> Iterator[None]:
-    """For ${hydra:...}. HydraConfig's own set_config would copy the configuration, in 5 ms."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().cfg = cast(Any, config)
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=False)
 
 
-def _size(cache: dict[str, Any]) -> int:
-    return sum(map(len, cache.values()))
+def first_difference(ours: Any, theirs: Any, key: str = "") -> str | None:
+    """Return the key of the first difference between two plain configurations, None if they are equal."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in {**theirs, **ours}:
+            below = f"{key}.{name}" if key else str(name)
+            if name not in ours or name not in theirs:
+                return below
+            found = first_difference(ours[name], theirs[name], below)
+            if found is not None:
+                return found
+        return None
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        pairs = enumerate(zip(ours, theirs, strict=True))
+        found_keys = (first_difference(one, other, f"{key}.{index}") for index, (one, other) in pairs)
+        return next((found for found in found_keys if found is not None), None)
+    # By repr, in which one nan is another. Copies of a user's own objects can only be compared by type
+    is_plain = isinstance(ours, (str, int, float, bytes, Enum, os.PathLike, list, dict, type(None)))
+    is_same = type(ours) is type(theirs) and (not is_plain or repr(ours) == repr(theirs))
+    return None if is_same else key

@@ -1,12 +1,11 @@
-"""A sweep on this machine, which waits for its runs and returns their results."""
+"""Sweeps on this machine: run the scripts, wait for them and return their results."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, closing
+from typing import Any
 
 from hydra.core.utils import JobReturn
 
@@ -14,58 +13,78 @@ from mlxp_core import console
 from mlxp_core.config.options import LocalOptions
 from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.jobs.job_return import read_result
-from mlxp_core.launch.plan import PlannedRun
+from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.launch.run_files import RunFiles
 from mlxp_core.schedulers.local import LocalScheduler
-from mlxp_core.sweeps.sweep import Sweep
+from mlxp_core.sweeps.planner import plan_runs
+from mlxp_core.sweeps.report import report_dry_run, report_failures
+from mlxp_core.sweeps.sweep import set_up_sweep
 
 
-class LocalSweep(Sweep):
-    """A sweep on this machine, which waits for the runs and returns their results."""
+class LocalSweep:
+    """A sweep on this machine.
 
-    options_class = LocalOptions
-    scheduler_class = LocalScheduler
-    scheduler: LocalScheduler
+    Args:
+        options: Launcher options, as Hydra passes them.
+        **hydra: Arguments of the launcher's `setup`.
 
-    def _launch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
+    Raises:
+        MlxpError: The sweep cannot be launched. Nothing has been written.
+    """
+
+    def __init__(self, options: dict[str, Any], **hydra: Any) -> None:
+        self.context = set_up_sweep(options, LocalOptions, LocalScheduler, **hydra)
+        self.scheduler = LocalScheduler(self.context.options)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run one batch and return its results.
+
+        Raises:
+            MlxpError: Nothing is left of runs that were not started.
+        """
+        with self.context.directory.removed_on_failure():
+            plan, files = self._write([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+            if self.context.options.dry_run:
+                report_dry_run(plan.runs)
+                return []
+            return self._start(plan.runs, files)
+
+    def _write(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> tuple[Plan, RunFiles]:
+        """Plan the runs of one batch and write their files."""
+        context, scheduler = self.context, self.scheduler
         with ExitStack() as undo:
-            directory = self.sweep_dir
-            if self.app is None:
-                directory = self._make_directory()
+            directory = context.directory.path
+            if context.app is None:
+                directory = context.directory.make_launch_directory()
                 undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            plan = self._plan(job_overrides, first, directory, undo)
-            files = RunFiles(plan, self.scheduler_class.__name__, self.scheduler.script, waits_here=True)
-            undo.callback(files.take_back, plan.runs)
+            plan = plan_runs(context, scheduler, job_overrides, first=first, directory=directory, waits=True, undo=undo)
+            files = RunFiles(plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
+            undo.callback(files.restore, plan.runs)
             for run in plan.runs:
                 files.write(run)
             undo.pop_all()
-        if self.options.dry_run:
-            self._say_dry_run(plan)
-            return []
-        return self._start(plan.runs, files)
-
-    def _job_options(self) -> list[str]:
-        return ["++hydra.callbacks.mlxp_job.keep_return=true"]
+        return plan, files
 
     def _start(self, runs: Sequence[PlannedRun], files: RunFiles) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
-        self.sweep_dir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".submitit-", dir=self.sweep_dir))
+        ended = self.scheduler.run([run.directory for run in runs])
         try:
-            with console.progress(title, len(runs)) as progress:
-                for index, exit_status in self.scheduler.run([run.directory for run in runs], folder):
+            with closing(ended), console.progress(title, len(runs)) as progress:
+                for index, exit_status in ended:
                     run = runs[index]
                     results[index] = read_result(run.directory, exit_status, run.overrides)
-                    progress.ended(f"{run.label}  {' '.join(run.overrides)}", succeeded=exit_status == 0)
+                    progress.ended(f"{run.short_path}  {' '.join(run.overrides)}", succeeded=exit_status == 0)
         except KeyboardInterrupt:
             missing = [runs[index] for index in self.scheduler.waiting]
-            lines = [
-                f"Interrupted: {console.count(results, 'run')} of {len(runs)} had ended, those that ran are ended."
-            ]
+            total = console.count(runs, "run")
+            lines = [f"Interrupted: {len(results)} of {total} had finished. The running ones were stopped."]
             if missing:
-                lines.append("Not started, launch them again: " + "; ".join(" ".join(run.overrides) for run in missing))
+                overrides = "; ".join(" ".join(run.overrides) for run in missing)
+                lines.append(f"Not started; launch these again: {overrides}")
             raise LaunchInterruptedError("\n".join(lines)) from None
         finally:
-            files.take_back([runs[index] for index in self.scheduler.waiting])
-        return self._reported(runs, [results[index] for index in range(len(runs))])
+            files.restore([runs[index] for index in self.scheduler.waiting])
+        ordered = [results[index] for index in range(len(runs))]
+        report_failures(runs, ordered)
+        return ordered

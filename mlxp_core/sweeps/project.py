@@ -1,4 +1,4 @@
-"""hydra/launcher=mlxp: a sweep on the scheduler that the project has, or that the user chooses now."""
+"""hydra/launcher=mlxp: a sweep on the scheduler that the project's settings name, or that the user chooses now."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from mlxp_core.schedulers.loading import load_scheduler
 from mlxp_core.sweeps.batch import BatchSweep
 from mlxp_core.sweeps.checks import check_outside_runs
 from mlxp_core.sweeps.local import LocalSweep
-from mlxp_core.sweeps.sweep import Sweep, resolved_version
+from mlxp_core.sweeps.sweep import resolved_version
 
 
-def project_sweep(options: dict[str, Any], *, config: DictConfig, hydra_context: HydraContext, **hydra: Any) -> Sweep:
-    """The sweep of hydra/launcher=mlxp.
+def project_sweep(
+    options: dict[str, Any], *, config: DictConfig, hydra_context: HydraContext, **hydra: Any
+) -> BatchSweep | LocalSweep:
+    """Return the sweep of hydra/launcher=mlxp.
 
     Raises:
-        MlxpError: as for any sweep; or the scheduler's name is not one, or nobody can be asked for it.
+        MlxpError: As for any sweep, or the settings name no usable scheduler and the user did not choose one.
     """
     check_outside_runs()
-    settled = resolved_version(hydra_context)
-    name = resolve_scheduler(config, settled.version if settled else None)
-    # The scheduler's own options alone: the schema of this launcher has those of all
+    resolved = resolved_version(hydra_context)
+    name = resolve_scheduler(config, resolved.version if resolved else None)
+    # Only the scheduler's own options: the schema of this launcher has those of all schedulers
     own = {key: value for key, value in options.items() if key not in ("name", "job_name")}
     own["name"] = options.get("job_name")
     hydra = {"config": config, "hydra_context": hydra_context, **hydra}

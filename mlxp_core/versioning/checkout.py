@@ -1,6 +1,7 @@
-"""Checking a commit out into a new repository that borrows the objects of another; nothing is fetched.
+"""Check out a commit into a new repository that borrows the objects of another; nothing is fetched.
 
-The borrowing is by objects/info/alternates (see gitrepository-layout), so that a copy costs its files alone.
+The new repository finds the objects by objects/info/alternates (see gitrepository-layout), so a copy takes only the
+space of its files.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.errors import GitError, SafeCopyError
-from mlxp_core.versioning.git_command import names_in, printable
+from mlxp_core.versioning.git_command import listed, names_in, printable
 from mlxp_core.versioning.repository import Repository
 
-# No hook runs, no monitor starts, and files are looked at
+# Run no hook, start no file system monitor, and compare the files themselves
 QUIETLY = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.ignoreStat=false", "core.checkStat=default")
-# Settings that decide what files look like; all others stay behind, the remotes first.
+# Settings that determine the content of files; a copy has no others, and no remotes
 _SETTINGS = {
     *("core.autocrlf", "core.eol", "core.symlinks", "core.filemode", "core.attributesfile", "core.ignorecase"),
     *("core.precomposeunicode", "core.sparsecheckout", "core.sparsecheckoutcone"),
 }
-# Files of Git LFS come out as the pointers that they are in the commit; they are filled in later.
+# Check out Git LFS files as the pointers in the commit; their content is filled in later
 _NO_LFS = ("filter.lfs.smudge=", "filter.lfs.process=", "filter.lfs.required=false")
 _SPARSE = "info/sparse-checkout"
 _LFS_FILES = ":(top,attr:filter=lfs)"
@@ -31,7 +32,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def check_out(repository: Repository, commit: str, directory: Path) -> None:
-    """Make a repository in a new directory that borrows the objects of another, and check a commit out."""
+    """Create a repository in a new directory that borrows the objects of another, and check out a commit."""
     object_format = repository.git("rev-parse", "--show-object-format").decode().strip()
     repository.git("init", "--quiet", "--template=", f"--object-format={object_format}", "--", str(directory))
     copy = Repository(directory)
@@ -53,12 +54,12 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
     there = submodules(repository, commit)
     for name in sorted({name for name, _ in repository.gitlinks(commit)} - {name for name, _ in there}):
         console.say(
-            f"Careful: the submodule {printable(name)} is empty in the copy, as it is in {repository.root} "
-            "(git submodule update --init gets it).\n"
+            f"Warning: the submodule {printable(name)} is empty in the copy, as it is in {repository.root} (git "
+            "submodule update --init fills it).\n"
         )
     for name, recorded in there:
         submodule = Repository(repository.root / name)
-        if not submodule.holds(recorded):
+        if not submodule.has(recorded):
             raise SafeCopyError(
                 f"The submodule {printable(name)} is recorded at commit {recorded}, which is not on this machine: run "
                 f"'git submodule update --init' in {repository.root}."
@@ -67,7 +68,7 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
 
 
 def description(repository: Repository, commit: str) -> str:
-    """What a checkout of a commit depends on besides the commit, as text: sparse patterns, and the submodules there."""
+    """Describe what a checkout depends on besides its commit: sparse patterns, and the submodules that are present."""
     lines = []
     if dict(_settings(repository)).get("core.sparsecheckout") == "true":
         patterns = repository.git_path(_SPARSE)
@@ -79,15 +80,15 @@ def description(repository: Repository, commit: str) -> str:
 
 
 def submodules(repository: Repository, commit: str) -> list[tuple[str, str]]:
-    """The submodules of a commit that the user's work tree has, and the commits that are recorded for them."""
+    """Return the submodules of a commit that are present in the work tree, with the commit recorded for each."""
     links = repository.gitlinks(commit)
     return [(name, recorded) for name, recorded in links if (repository.root / name / ".git").exists()]
 
 
 def _alternate(path: bytes) -> bytes:
-    """A line of objects/info/alternates: the path, in quotes as C writes them where that is needed.
+    """Return a line of objects/info/alternates: the path, in C-style quotes if it needs them.
 
-    Git LFS, which reads objects itself, does not know of the quotes (seen in git-lfs 3.3).
+    Git LFS, which reads objects itself, does not understand the quotes (seen in git-lfs 3.3).
     """
     if path.startswith((b'"', b"#")) or b"\n" in path:
         path = b'"' + path.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n") + b'"'
@@ -95,7 +96,7 @@ def _alternate(path: bytes) -> bytes:
 
 
 def _settings(repository: Repository) -> Iterator[tuple[str, str]]:
-    """Those settings as they hold in the repository, whichever file they come from (a later one wins)."""
+    """Return those settings of a repository, from all configuration files; later ones take precedence."""
     for entry in names_in(repository.git("config", "--includes", "--list", "-z")):
         key, _, value = entry.partition("\n")
         if key in _SETTINGS or (key.startswith(("filter.", "lfs.")) and key not in ("lfs.url", "lfs.storage")):
@@ -103,10 +104,10 @@ def _settings(repository: Repository) -> Iterator[tuple[str, str]]:
 
 
 def _fill_in_lfs_files(repository: Repository, copy: Repository) -> None:
-    """Put the real contents of Git LFS files in the place of their pointers, from this machine alone.
+    """Replace the pointers of Git LFS files by their contents, without a download.
 
     Raises:
-        SafeCopyError: some contents are not here.
+        SafeCopyError: Contents are not on this machine.
     """
     files = copy.tracked_files(_LFS_FILES)
     if not files:
@@ -115,19 +116,17 @@ def _fill_in_lfs_files(repository: Repository, copy: Repository) -> None:
     with suppress(GitError):
         storage = repository.common_directory / repository.git("config", "lfs.storage").decode().removesuffix("\n")
     copy.git("config", "lfs.storage", str(storage))
-    reason = "their contents are not on this machine: get them with 'git lfs pull'"
+    reason = "because their contents are not on this machine (git lfs pull gets them)"
     try:
         copy.git("lfs", "install", "--local", "--skip-repo")
         copy.git("lfs", "checkout")
     except GitError as error:
         if "is not a git command" in str(error):
-            reason = "git-lfs is not on this machine: install it"
+            reason = "because git-lfs is not installed"
     pointers = [name for name in files if _is_pointer(copy.root / name)]
     if pointers:
         raise SafeCopyError(
-            f"Git LFS files of {repository.root} cannot be put into the safe copy, {reason}: "
-            + ", ".join(map(printable, pointers[:20]))
-            + (f" and {len(pointers) - 20} more" if len(pointers) > 20 else "")
+            f"Git LFS files of {repository.root} cannot be put into the safe copy, {reason}: {listed(pointers)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where a repository's runs are, noted in git's own directory, for whoever asks whether a commit is still needed."""
+"""Record which directories have runs of a repository, and which safe copies are in use: `mlxp clean` reads both."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# In git's directory of the user's repository: directories in which runs are that record its commits, a line each
+# File in the git directory of the repository: one line for each directory with runs that record its commits
 _ROOTS = "mlxp-runs"
-# In the git directory of a safe copy, and of nothing else: what it was made of. Programs that start there lock it
+# File in the git directory of a safe copy, and of no other repository, that describes what the copy was made from.
+# Programs that run in the copy lock it
 DESCRIPTION = "mlxp-description"
 
 
 def register_runs(version: Mapping[str, Any] | None, root: Path) -> None:
-    """Note that a directory holds runs whose records name a commit; a repository that cannot be written is left."""
+    """Record in the repository that a directory has runs of its commits; do nothing if it cannot be written."""
     if version is None:
         return
     common = common_directory(Path(version["safe_copy"] or version["repo_path"]))
     if common is not None and root not in (registered_roots(common) or ()):
         with suppress(OSError), (common / _ROOTS).open("ab", buffering=0) as file:
-            # In one piece, so that two processes do not mix their lines
+            # A single write, so that lines of two processes do not mix
             file.write(os.fsencode(root) + b"\n")
 
 
 def registered_roots(common: Path) -> list[Path] | None:
-    """The directories that were noted; None when none ever was."""
+    """Return the directories with runs of a repository, by its git directory; None if none was ever registered."""
     try:
         return [Path(os.fsdecode(line)) for line in (common / _ROOTS).read_bytes().splitlines()]
     except OSError:
@@ -35,7 +36,7 @@ def registered_roots(common: Path) -> list[Path] | None:
 
 
 def common_directory(tree: Path) -> Path | None:
-    """Git's directory of a repository, found without git; of a safe copy and a linked worktree, the original's."""
+    """Find the git directory of a work tree, without git; for a safe copy or linked worktree, that of the original."""
     own = tree / ".git"
     try:
         if own.is_file():  # a linked worktree
@@ -50,34 +51,34 @@ def common_directory(tree: Path) -> Path | None:
 
 
 def hold_copy(copy: Path) -> bool:
-    """Keep a safe copy from being deleted as long as this process goes on, also as another program.
+    """Prevent the deletion of a safe copy until this process, or a program that replaces it by exec, ends.
 
     Returns:
-        whether it is there still.
+        Whether the copy still exists.
     """
     path = copy / ".git" / DESCRIPTION
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:  # another user's, who alone can delete it
+    except OSError:  # it belongs to another user, and only they can delete it
         return True
     with suppress(OSError):  # a file system without locks
         fcntl.flock(file, fcntl.LOCK_SH)
-    if file <= 2:  # stdout, say, is closed: a program must not take this file for it
+    if file <= 2:  # stdout, for example, was closed: a program must not write into this file instead
         low, file = file, fcntl.fcntl(file, fcntl.F_DUPFD, 3)
         os.close(low)
     os.set_inheritable(file, True)
     try:
         return os.path.samestat(os.fstat(file), path.stat())
-    except OSError:  # deleted while the lock was waited for
+    except OSError:  # deleted while this process waited for the lock
         os.close(file)
         return False
 
 
 @contextmanager
 def lock_unused_copy(copy: Path) -> Iterator[bool]:
-    """Whether no process uses a safe copy; none can begin to before the end of the block."""
+    """Return whether no process uses a safe copy; if so, none can start to before the end of the block."""
     try:
         file = os.open(copy / ".git" / DESCRIPTION, os.O_RDWR)
     except OSError:

@@ -1,4 +1,4 @@
-"""The questions to the user, in the words of the manual; nothing is decided here."""
+"""The questions of mlxp_versioning to the user, as the manual shows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from mlxp_core.prompts import ask, choose, say
 from mlxp_core.versioning.git_command import printable
 from mlxp_core.versioning.repository import Repository, Status
 
-_SHOWN = 20
 _LARGE_BYTES = 10_000_000
 _SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"),
@@ -22,9 +21,9 @@ _NO_SECRETS = ("*.example", "*.sample", "*.template", "*.py")
 
 
 def ask_untracked(repository: Repository, status: Status) -> str:
-    """What to do with untracked files: `a` add, `b` check again, `c` ignore."""
+    """Ask what to do with untracked files: `a` add, `b` check again, `c` ignore."""
     say("There are untracked files in the repository:\n")
-    shown = status.untracked[:_SHOWN]
+    shown = status.untracked[: console.NAMED]
     files = repository.untracked_files(shown) if any(path.endswith("/") for path in shown) else shown
     _list([f"{printable(path)} ({_size(repository.root, path, files)})" for path in shown], status.untracked)
     say(
@@ -37,9 +36,9 @@ def ask_untracked(repository: Repository, status: Status) -> str:
 
 
 def ask_which(repository: Repository, untracked: Sequence[str]) -> list[str]:
-    """Which untracked paths to add; what should perhaps stay out is said before."""
+    """Ask which untracked paths to add, after warnings about those that should perhaps not be added."""
     for warning in doubts(repository, untracked):
-        say(f"Careful: {warning}")
+        say(f"Warning: {warning}")
     by_name = {printable(path): path for path in untracked}
     while True:
         answer = ask("Which files? (all, or names separated by commas): ")
@@ -49,13 +48,14 @@ def ask_which(repository: Repository, untracked: Sequence[str]) -> list[str]:
         unknown = [name for name in names if name not in by_name and f"{name}/" not in by_name]
         if names and not unknown:
             return [by_name.get(name) or by_name[f"{name}/"] for name in names]
-        say(f"{', '.join(unknown) or 'Nothing'} is not in the list; 'all' adds all of it.")
+        problem = f"Not in the list: {', '.join(unknown)}." if unknown else "Name at least one file."
+        say(f"{problem} 'all' adds all files.")
 
 
 def ask_uncommitted(status: Status) -> str:
-    """What to do with changes: `a` commit, `b` check again, `c` ignore, `d` keep for this launch."""
+    """Ask what to do with changes: `a` commit, `b` check again, `c` ignore, `d` keep for this launch."""
     say("There are uncommitted changes in the repository:\n")
-    _list([printable(path) for path in status.changed[:_SHOWN]], status.changed)
+    _list([printable(path) for path in status.changed[: console.NAMED]], status.changed)
     say(
         "How would you like to handle uncommitted changes? (a/b/c/d)\n\n"
         "a: Create a new automatic commit before launching jobs.\n"
@@ -67,7 +67,7 @@ def ask_uncommitted(status: Status) -> str:
 
 
 def ask_run_from(copy: Path) -> str:
-    """Where to run: `a` from the safe copy, `b` from the repository."""
+    """Ask where to run the code: `a` in the safe copy, `b` in the repository."""
     say(
         "Where would you like to run your code from? (a/b):\n\n"
         "a: Create a copy of the repository based on the latest commit and execute code from there.\n"
@@ -78,14 +78,16 @@ def ask_run_from(copy: Path) -> str:
 
 
 def doubts(repository: Repository, untracked: Sequence[str]) -> list[str]:
-    """A sentence for each untracked file that is large or looks like a secret."""
+    """Return a sentence for each untracked file that is large or looks like a secret."""
+    from rich.filesize import decimal
+
     found = []
     for path in repository.untracked_files(untracked):
         name, size = path.rpartition("/")[2], _bytes([repository.root / path])
         if _matches(name, _SECRETS) and not _matches(name, _NO_SECRETS):
             found.append(f"{printable(path)} looks like a secret.")
         elif size > _LARGE_BYTES:
-            found.append(f"{printable(path)} is large ({_shown_size(size)}).")
+            found.append(f"{printable(path)} is large ({decimal(size)}).")
     return found
 
 
@@ -99,18 +101,14 @@ def _list(lines: Sequence[str], everything: Sequence[str]) -> None:
 
 
 def _size(root: Path, path: str, files: Sequence[str]) -> str:
-    """A file's size; of a directory, how many of the files are in it too."""
+    """Return the size of a file; for a directory, the number and total size of the files in it."""
+    from rich.filesize import decimal
+
     if not path.endswith("/"):
-        return _shown_size(_bytes([root / path]))
+        return decimal(_bytes([root / path]))
     inside = [root / file for file in files if file.startswith(path)]
-    return f"{console.count(inside, 'file')}, {_shown_size(_bytes(inside))}"
+    return f"{console.count(inside, 'file')}, {decimal(_bytes(inside))}"
 
 
 def _bytes(files: Sequence[Path]) -> int:
     return sum(os.lstat(file).st_size for file in files if os.path.lexists(file))
-
-
-def _shown_size(size: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(size)

@@ -1,4 +1,4 @@
-"""Untracked paths, such as data and .env, that a safe copy shows by symbolic links."""
+"""Symbolic links in a safe copy to untracked paths of the repository, such as data and .env."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ _OPTION = option("links")
 
 
 def check_links(repository: Repository, links: Sequence[Path]) -> None:
-    """Make sure that links can be made.
+    """Check that paths can be linked into a safe copy.
 
     Raises:
-        OptionError: a path does not exist, is not in the repository, or holds tracked files.
+        OptionError: A path does not exist, is not in the repository, or contains tracked files.
     """
     for path in links:
         if not path.exists():
-            raise OptionError(f"{_OPTION} names {path}, which does not exist: create it or leave it out.")
+            raise OptionError(f"{_OPTION} names {path}, which does not exist: create it or omit it.")
         if repository.root not in path.parents:
-            raise OptionError(
-                f"{_OPTION} names {path}, which is not in the repository {repository.root}: leave it out."
-            )
+            raise OptionError(f"{_OPTION} names {path}, which is not in the repository {repository.root}: omit it.")
         if repository.tracked_files(literally(str(path.relative_to(repository.root)))):
             raise OptionError(
                 f"{_OPTION} names {path}, but git tracks files there, which the safe copy has: name untracked paths."
@@ -34,10 +32,11 @@ def check_links(repository: Repository, links: Sequence[Path]) -> None:
 
 
 def make_links(repository: Repository, links: Sequence[Path], copy: Path) -> None:
-    """Link paths of the repository into its copy, at the same places.
+    """Link paths of the repository into its safe copy, at the same relative paths.
 
     Raises:
-        OptionError: another thing is there already.
+        OptionError: The copy has another file there.
+        RunDirectoryError: The copy cannot be written.
     """
     for path in links:
         link = copy / path.relative_to(repository.root)
@@ -47,7 +46,7 @@ def make_links(repository: Repository, links: Sequence[Path], copy: Path) -> Non
         except FileExistsError:
             if not (link.is_symlink() and link.readlink() == path):
                 raise OptionError(
-                    f"{_OPTION} names {path}, but {link} is there already: remove it, or leave the link out."
+                    f"{_OPTION} names {path}, but {link} exists already: remove it, or omit the link."
                 ) from None
         except OSError as error:
             raise cannot_write(link, error) from error

@@ -1,4 +1,4 @@
-"""The installed distributions that code imports, as `name==version`."""
+"""The installed distributions that the code imports, as `name==version`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mlxp_core.versioning.repository import Repository
 
 
 def requirements(code: Path, repository: Path) -> list[str]:
-    """What the tracked Python files of a work tree import, of all that is installed here.
+    """Return the installed distributions that the tracked Python files of a work tree import.
 
     Args:
-        code: the root of the work tree, which may be a safe copy.
-        repository: the root of the user's work tree.
+        code: Root of the work tree, which may be a safe copy.
+        repository: Root of the user's work tree.
 
     Returns:
-        `name==version`, sorted by name; what is the repository's own is left out.
+        `name==version`, sorted by name, without distributions of the repository itself.
     """
     names = Repository(code).tracked_files("*.py")
     files = [code / name for name in names]
@@ -38,16 +38,16 @@ def requirements(code: Path, repository: Path) -> list[str]:
 
 
 def _is_installed_from(owner: str, repository: Path) -> bool:
-    """Whether a distribution is the repository's own code, installed from there (PEP 610)."""
+    """Return whether a distribution was installed from the repository (PEP 610)."""
     url = json.loads(distribution(owner).read_text("direct_url.json") or "{}").get("url", "")
     return Path(unquote(urlsplit(url).path)).is_relative_to(repository) if url.startswith("file:") else False
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """The modules that a file imports; none when this Python cannot read it."""
+    """Return the modules that a file imports; none if this version of Python cannot parse it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the user's code is warned of is not said here
+            warnings.simplefilter("ignore")  # about the user's code, not about this parser
             tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return
@@ -60,7 +60,7 @@ def _imports(file: Path) -> Iterator[str]:
 
 
 def _provides(owner: str, module: str) -> bool:
-    """Whether a distribution that shares its first name with others (`google`) has this module in it."""
+    """Return whether a distribution contains a module; several may share a top-level package, such as `google`."""
     path = module.replace(".", "/")
     return any(
         str(file) == f"{path}.py" or str(file).startswith(f"{path}/") for file in distribution(owner).files or []

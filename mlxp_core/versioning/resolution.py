@@ -1,4 +1,4 @@
-"""From the options and the user's answers to the code that runs: one commit, and the place where it lies."""
+"""Decide which code runs: from the options and the user's answers to one commit, and the directory it runs from."""
 
 from __future__ import annotations
 
@@ -11,46 +11,49 @@ from mlxp_core.errors import GitError, LaunchInterruptedError, MlxpError, NoAnsw
 from mlxp_core.interrupts import STOP_SIGNALS, interrupts_blocked, raise_on_signals
 from mlxp_core.prompts import has_terminal
 from mlxp_core.versioning import changes, dialogue
-from mlxp_core.versioning.git_command import literally, printable
+from mlxp_core.versioning.git_command import listed, literally, printable
 from mlxp_core.versioning.links import check_links, make_links
 from mlxp_core.versioning.repository import Repository, Status
 from mlxp_core.versioning.requirements import requirements
 from mlxp_core.versioning.safe_copy import check_place, copy_path, safe_copy
 from mlxp_core.versioning.version import CHOICES, Version, VersioningOptions, one_of, option
 
-# Untracked names that each run's record holds
+# Number of untracked paths in the record of each run
 _RECORDED = 1_000
+# The answers that an error message suggests: no file is added, and the branch does not change
+_SUGGESTED = {"untracked": "ignore", "uncommitted": "keep", "run_from": "copy"}
 
 
 def resolve_version(
     options: VersioningOptions, repository: Repository, app_files: Sequence[Path], use: Callable[[Version], None]
 ) -> None:
-    """Ask what the options leave open, make or find the safe copy, and use what was settled.
+    """Ask what the options leave open, create or find the safe copy, and pass the version to `use`.
 
     Args:
-        options: what is answered already.
-        repository: whose code it is.
-        app_files: the application's own files, without symbolic links in their directories.
-        use: what is done with the answer; its errors are told like all others here.
+        options: Options of mlxp_versioning.
+        repository: Repository of the application.
+        app_files: Files of the application, in directories without symbolic links.
+        use: Function to call with the version. Its errors are reported like those of this function.
 
     Raises:
-        MlxpError: nothing was changed, or the message says what (a commit that the user asked for).
+        MlxpError: The launch cannot continue. The repository is as it was before; what remains changed, such as a
+            commit that the user asked for, is in the message.
     """
-    settling = _VersionResolver(options, repository, app_files)
+    resolver = _VersionResolver(options, repository, app_files)
     with raise_on_signals():
         try:
-            use(settling.version())
+            use(resolver.resolve())
         except KeyboardInterrupt:
-            raise LaunchInterruptedError(f"\nInterrupted. Nothing was launched.{settling.take_back()}") from None
+            raise LaunchInterruptedError(f"\nInterrupted. Nothing was launched.{resolver.undo()}") from None
         except MlxpError as error:
-            raise type(error)(f"{error}{settling.take_back()}") from error
+            raise type(error)(f"{error}{resolver.undo()}") from error
         except BaseException:
-            settling.take_back()
+            resolver.undo()
             raise
 
 
 class _VersionResolver:
-    """One way through the questions."""
+    """The state of one resolution: what was asked and changed so far."""
 
     def __init__(self, options: VersioningOptions, repository: Repository, app_files: Sequence[Path]) -> None:
         self.options = options
@@ -58,27 +61,27 @@ class _VersionResolver:
         names = [file.relative_to(repository.root) for file in app_files if file.is_relative_to(repository.root)]
         self.app_files = [str(name) for name in names]
         self.staging = changes.Staging(repository)
-        self.added: list[str] = []  # untracked files that go into a commit for this launch alone
-        self.made = ""  # what must be said when the launch stops
+        # Untracked files to add to a commit that is for this launch only
+        self.added: list[str] = []
+        # A sentence about the commit that was made, to report if the launch stops
+        self.committed = ""
 
-    def take_back(self) -> str:
-        """Leave the repository as it was; what cannot be taken back, as a sentence."""
-        try:
-            self.staging.undo()
-        except GitError as error:
-            return f" {error}{self.made}"
-        return self.made
+    def undo(self) -> str:
+        """Unstage what was added; return what remains changed, as sentences with a blank before each."""
+        remains = self.staging.undo()
+        return f" {remains}{self.committed}" if remains else self.committed
 
-    def version(self) -> Version:
+    def resolve(self) -> Version:
+        """Ask, change and copy what is needed; return the version."""
         status = self.repository.status()
         self._check(status)
         for path in status.unseen:
-            console.say(f"Careful: the submodule {printable(path)} has untracked files, which are not in its commit.\n")
-        status = self._untracked(status)
-        untracked = _recorded([*status.untracked, *(f"{path}/" for path in status.unseen)])
-        status, uncommitted, commit = self._uncommitted(status)
+            console.say(f"Warning: the submodule {printable(path)} has untracked files, which are not in its commit.\n")
+        status = self._resolve_untracked(status)
+        untracked = _for_record([*status.untracked, *(f"{path}/" for path in status.unseen)])
+        status, uncommitted, commit = self._resolve_uncommitted(status)
         if uncommitted == "ignored":  # what was added is in no commit
-            untracked += _recorded(self.staging.paths)
+            untracked += _for_record(self.staging.paths)
         copy = self._copy(commit)
         code = copy or self.repository.root
         if copy or uncommitted == "kept":
@@ -94,7 +97,7 @@ class _VersionResolver:
         )
 
     def _check(self, status: Status) -> None:
-        """Find what cannot work before anything is asked or changed."""
+        """Check what can be checked before anything is asked or changed."""
         options = self.options
         check_links(self.repository, options.links)
         if options.run_from != "repository":
@@ -113,18 +116,20 @@ class _VersionResolver:
             if getattr(options, name) == "ask" and paths != ()
         }
         if open_questions and not has_terminal():
-            raise self._nobody_to_ask(open_questions)
+            raise self._no_terminal(open_questions)
 
-    def _nobody_to_ask(self, questions: dict[str, tuple[str, ...] | None]) -> NoAnswerError:
-        files = [f"{name}: {_shown(paths)}" for name, paths in questions.items() if paths]
+    def _no_terminal(self, questions: dict[str, tuple[str, ...] | None]) -> NoAnswerError:
+        files = [f"{name.capitalize()} files in {self.repository.root}: {listed(paths)}\n"
+                 for name, paths in questions.items() if paths]  # fmt: skip
         settings = [f"{option(name)} to {one_of(CHOICES[name][1:])}" for name in questions]
         return NoAnswerError(
             "mlxp_versioning has a question, and there is no terminal to ask it on. Nothing was launched.\n"
-            + "".join(f"In {self.repository.root} are {line}\n" for line in files)
-            + f"Set {' and '.join(settings)}."
+            f"{''.join(files)}Set {', and '.join(settings)}. For example:\n"
+            + " ".join(f"{option(name)}={_SUGGESTED[name]}" for name in questions)
         )
 
-    def _untracked(self, status: Status) -> Status:
+    def _resolve_untracked(self, status: Status) -> Status:
+        """Add or leave untracked files; return the status after that."""
         choice = self.options.untracked
         asked = False
         while status.untracked and choice != "ignore":
@@ -138,8 +143,8 @@ class _VersionResolver:
                     self.staging.add(dialogue.ask_which(self.repository, status.untracked))
             else:
                 for warning in dialogue.doubts(self.repository, status.untracked):
-                    console.say(f"Careful: {warning}")
-                if self.options.uncommitted == "keep":  # the index, which others may be using, is left alone
+                    console.say(f"Warning: {warning}")
+                if self.options.uncommitted == "keep":  # other programs may be using the index: do not change it
                     changes.check_addable(self.repository, status.untracked)
                     self.added = list(status.untracked)
                     return replace(status, changed=status.changed + status.untracked, untracked=())
@@ -147,14 +152,14 @@ class _VersionResolver:
             status = self.repository.status()
             if choice == "add" and status.untracked:
                 raise self._refused(
-                    "untracked", "untracked files, which came while others were added", status.untracked
+                    "untracked", "untracked files, which appeared while others were added", status.untracked
                 )
         if asked and not status.untracked:
             console.say("No more untracked files!\n")
         return status
 
-    def _uncommitted(self, status: Status) -> tuple[Status, str, str]:
-        """What becomes of changes: the status then, a word for the record, and the commit."""
+    def _resolve_uncommitted(self, status: Status) -> tuple[Status, str, str]:
+        """Commit, keep or leave changes; return the status after that, a word for the record, and the commit to run."""
         choice = self.options.uncommitted
         outcome = "none"
         while status.changed:
@@ -172,24 +177,27 @@ class _VersionResolver:
             if not status.changed:
                 console.say("No more uncommitted changes!\n")
             elif choice == "commit":
-                raise self._refused("uncommitted", "uncommitted changes, after the commit too", status.changed)
+                raise self._refused("uncommitted", "uncommitted changes even after the commit", status.changed)
         return status, outcome, status.commit
 
     def _commit(self, status: Status) -> None:
         self._check_stuck(status)
         changes.check_identity(self.repository)
         console.say("Committing changes....\n")
-        with interrupts_blocked(STOP_SIGNALS):  # it is made and noted, or not made
+        with interrupts_blocked(STOP_SIGNALS):  # the commit is made and reported, or not made
             answer = changes.commit_all(self.repository)
-            self.staging.settle()
-            self.made = f" The changes were committed before: {answer.splitlines()[0] if answer else 'see git log'}"
+            self.staging.confirm()
+            self.committed = (
+                f" The changes are already committed: {answer.splitlines()[0] if answer else 'see git log'}"
+            )
         console.say(f"{answer}\n")
 
     def _keep(self, status: Status) -> str:
         self._check_stuck(status)
         changes.check_identity(self.repository)
         commit = changes.keep_changes(self.repository, status.commit, [*self.staging.paths, *self.added])
-        self.staging.undo()
+        if remains := self.staging.undo():
+            console.say(f"Warning: {remains}\n")
         return commit
 
     def _refused(self, name: str, what: str, paths: tuple[str, ...]) -> GitError:
@@ -198,7 +206,7 @@ class _VersionResolver:
             "uncommitted": "Commit them, or set {} to commit, keep or ignore.",
         }[name]
         return GitError(
-            f"There are {what} in {self.repository.root}: {_shown(paths)}. {advice.format(option(name))} Nothing was "
+            f"There are {what} in {self.repository.root}: {listed(paths)}. {advice.format(option(name))} Nothing was "
             "launched."
         )
 
@@ -207,7 +215,7 @@ class _VersionResolver:
             raise GitError(f"{printable(path)} in {self.repository.root} cannot be committed, because {reason}.")
 
     def _copy(self, commit: str) -> Path | None:
-        """The safe copy; None to run from the repository."""
+        """Return the safe copy of a commit; None if the code runs from the repository."""
         path = copy_path(self.options.parent_work_dir, self.repository, commit)
         run_from = self.options.run_from
         if run_from == "ask":
@@ -215,7 +223,7 @@ class _VersionResolver:
         if run_from == "repository":
             return None
         for name in self.app_files:
-            if not self.repository.holds(commit, name):
+            if not self.repository.has(commit, name):
                 raise self._not_in_copy(name)
         copy = safe_copy(self.repository, commit, path)
         make_links(self.repository, self.options.links, copy)
@@ -228,11 +236,6 @@ class _VersionResolver:
         )
 
 
-def _recorded(paths: Sequence[str]) -> list[str]:
+def _for_record(paths: Sequence[str]) -> list[str]:
     more = len(paths) - _RECORDED
     return [printable(path) for path in paths[:_RECORDED]] + ([f"... and {more} more"] if more > 0 else [])
-
-
-def _shown(paths: tuple[str, ...]) -> str:
-    more = len(paths) - 20
-    return ", ".join(map(printable, paths[:20])) + (f", ... and {more} more" if more > 0 else "")

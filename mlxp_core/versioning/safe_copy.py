@@ -1,6 +1,6 @@
-"""The safe copy: the files of one commit, in a place that nobody edits.
+"""The safe copy: the files of one commit, in a directory where no one edits them.
 
-It is made under another name and renamed: it is complete or absent.
+It is created under another name and renamed, so it is complete or absent.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from mlxp_core.versioning.git_command import literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
 from mlxp_core.versioning.version import option
 
+# Prefix of a copy that is being created
 _NEW = ".new-"
 _DESCRIPTION = f".git/{DESCRIPTION}"
-# Less is a full disk; how much a copy needs is known when it is made
-_ROOM_BYTES = 1_000_000
+# A disk with less free space counts as full; what a copy needs is not known before it is created
+_MIN_FREE_BYTES = 1_000_000
 
 
 def copy_path(parent: Path, repository: Repository, commit: str) -> Path:
-    """Where the safe copy of a commit is."""
+    """Return the path of the safe copy of a commit."""
     return parent / repository.root.name / commit
 
 
 def check_place(repository: Repository, parent: Path) -> None:
-    """Find out, without writing, whether copies can be made in a directory.
+    """Check, without writing, that copies can be created in a directory.
 
     Raises:
-        SafeCopyError: its disk is full.
-        RunDirectoryError: it cannot be written.
-        OptionError: the repository's own files are there.
+        SafeCopyError: The disk is full.
+        RunDirectoryError: The directory cannot be written.
+        OptionError: The directory contains files of a repository.
     """
     check_writable(parent)
     place = parent / repository.root.name
@@ -47,54 +48,59 @@ def check_place(repository: Repository, parent: Path) -> None:
     holds_code = inside and repository.tracked_files(literally(str(place.relative_to(repository.root))))
     if holds_code or (place / ".git").exists():
         raise OptionError(
-            f"Safe copies cannot be made in {place}, which holds the files of a repository: set "
+            f"Safe copies cannot be created in {place}, which contains the files of a repository: set "
             f"{option('parent_work_dir')} to another directory."
         )
     existing = next(path for path in (place, *place.parents) if path.exists())
     if _is_full(existing):
         raise SafeCopyError(
-            f"Safe copies cannot be made in {parent}: the disk is full. Make room, or set "
+            f"Safe copies cannot be created in {parent}: the disk is full. Free some space, or set "
             f"{option('parent_work_dir')} to another directory."
         )
 
 
 def _is_full(directory: Path) -> bool:
-    return shutil.disk_usage(directory).free < _ROOM_BYTES
+    return shutil.disk_usage(directory).free < _MIN_FREE_BYTES
 
 
 def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
-    """The safe copy of a commit at `path`, made when it is not there.
+    """Find or create the safe copy of a commit, and prevent its deletion until this process ends.
 
-    When somebody edited it, another one is used, or made, beside it. It is not deleted while this process goes on.
+    If the copy at `path` was edited, another one is used or created next to it (`<path>-2`, ...).
+
+    Args:
+        repository: Repository of the commit.
+        commit: Full hash.
+        path: Preferred path of the copy.
 
     Raises:
-        SafeCopyError: it cannot be made; nothing is left of it.
-        GitError: git cannot make it.
+        SafeCopyError: The copy cannot be created; nothing is left of it.
+        GitError: git failed.
     """
     candidate, numbers = path, count(2)
     while True:
-        is_there = candidate.exists()
-        if not is_there:
+        exists = candidate.exists()
+        if not exists:
             console.say(f"Creating a copy of the repository at {candidate}\n")
             _make(repository, commit, candidate)
-        problem = _problem(candidate, repository, commit) if is_there else None
+        problem = _problem(candidate, repository, commit) if exists else None
         if problem is None:
-            if not hold_copy(candidate):  # somebody deletes it just now
+            if not hold_copy(candidate):  # another process has deleted it
                 continue
-            if is_there:
+            if exists:
                 console.say(f"Using the copy of the repository at {candidate}\n")
             return candidate
-        console.say(f"The copy {candidate} cannot be used again ({problem}); it is left alone.")
+        console.say(f"The copy {candidate} cannot be reused ({problem}); it is kept.")
         candidate = path.with_name(f"{path.name}-{next(numbers)}")
 
 
 def _problem(copy: Path, repository: Repository, commit: str) -> str | None:
-    """Why a copy is not what a new one would be; None when it is."""
+    """Return how a copy differs from a new one; None if it does not."""
     try:
         if (copy / ".git" / "HEAD").read_text().strip() != commit:
             return "another commit is checked out"
         if (copy / _DESCRIPTION).read_text() != description(repository, commit):
-            return "it was made of other submodules, or of another sparse checkout"
+            return "it was made with other submodules, or another sparse checkout"
         edited = [printable(name) for name in _edited(Repository(copy), commit)]
         return f"edited: {', '.join(edited[:3])}{', ...' * (len(edited) > 3)}" if edited else None
     except (OSError, GitError) as error:
@@ -102,40 +108,42 @@ def _problem(copy: Path, repository: Repository, commit: str) -> str | None:
 
 
 def _edited(copy: Repository, commit: str) -> Iterator[str]:
-    """The tracked files of a copy that are not as the commit has them."""
-    # git may note in the copy's index what it looked up: files as young as the index are read whole every time
+    """Return the tracked files of a copy that differ from the commit."""
+    # git may update the index of the copy: otherwise it reads files that are as young as the index in full every time
     options = ("--no-renames", "--untracked-files=no", "--ignore-submodules=untracked", "-z")
     env = {"GIT_OPTIONAL_LOCKS": "1"}
     for entry in names_in(copy.git("status", "--porcelain=v2", *options, env=env, settings=QUIETLY)):
         kind, states, *rest = entry.split(" ", 8)
         submodule, _, mode, mode_there, *_, name = rest
         only_content = kind == "1" and states == ".M" and submodule == "N..." and mode == mode_there != "120000"
-        # Some files are never what git would commit, by their line endings or filters, and are right all the same
+        # Line endings and filters can make an unedited file differ from what git would commit
         if only_content and copy.git("cat-file", "--filters", f"{commit}:{name}") == (copy.root / name).read_bytes():
             continue
         yield name
 
 
 def own_files(copy: Path) -> list[str]:
-    """What a copy has and its commit has not, or not so: results of runs, edits; without byte code and links.
+    """Return the files of a copy that differ from its commit, or are not in it: edits, results of runs.
+
+    Compiled Python files and symbolic links are not among them.
 
     Raises:
-        GitError: git cannot say that.
+        GitError: git cannot compare them.
     """
     tree = Repository(copy)
     try:
         commit = (copy / ".git" / "HEAD").read_text().strip()
     except OSError as error:
-        raise GitError(f"{copy} is no whole repository: {error.strerror}.") from error
+        raise GitError(f"{copy} is not a complete repository: {error.strerror}.") from error
     others = ("--others", "--directory", "--no-empty-directory", "-z")
-    # What git was told to ignore, too: results often are
+    # Including ignored files: results of runs often are
     found = [name for name in names_in(tree.git("ls-files", *others)) if not (copy / name).is_symlink()]
     found = [name for name in found if not _is_byte_code(copy / name)]
     return [printable(name) for name in (*_edited(tree, commit), *found)]
 
 
 def _is_byte_code(path: Path) -> bool:
-    """Whether there is nothing in a file or directory but what Python compiled."""
+    """Return whether a file, or everything in a directory, is compiled Python code."""
     if path.is_dir():
         files = (file for file in path.rglob("*") if not file.is_dir())
         return all("__pycache__" in file.parts or file.is_symlink() for file in files)
@@ -154,15 +162,15 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
             check_out(repository, commit, temporary)
             (temporary / _DESCRIPTION).write_text(description(repository, commit))
             if (problem := _problem(temporary, repository, commit)) is not None:
-                raise GitError(f"git did not write all files ({problem}); does a partial clone lack their contents?")
+                raise GitError(f"git did not write all files ({problem}); a partial clone may lack their contents")
             try:
                 temporary.rename(path)
             except OSError:
-                if not path.exists():  # else another launch was faster
+                if not path.exists():  # otherwise another launch was faster
                     raise
         except GitError as error:
             reason = "the disk is full" if _is_full(parent) else error
-            raise SafeCopyError(f"The safe copy {path} cannot be made, nothing is left of it: {reason}") from error
+            raise SafeCopyError(f"Cannot create the safe copy {path}, nothing is left of it: {reason}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -170,7 +178,7 @@ def _make(repository: Repository, commit: str, path: Path) -> None:
 
 
 def _remove_remains(parent: Path) -> None:
-    """Remove what processes of this machine that were killed left half-made."""
+    """Remove incomplete copies of processes that were killed on this machine."""
     for path in parent.glob(f"{_NEW}*"):
         process, _, host = path.name.removeprefix(_NEW).partition("@")
         pid = process.partition("-")[0]
@@ -180,5 +188,5 @@ def _remove_remains(parent: Path) -> None:
             os.kill(int(pid), 0)
         except ProcessLookupError:
             shutil.rmtree(path, ignore_errors=True)
-        except PermissionError:  # another user's process
+        except PermissionError:  # it belongs to another user
             pass

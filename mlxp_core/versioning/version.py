@@ -1,4 +1,4 @@
-"""The options of mlxp_versioning, and what it says of the code that runs."""
+"""The options of mlxp_versioning, and the record of the code that runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class VersioningOptions:
-    """What `hydra.callbacks.mlxp_versioning` says; README lists the meanings.
+    """The values in force of `hydra.callbacks.mlxp_versioning`; VersioningConf describes them.
 
     Raises:
-        OptionError: a value that is none of the choices.
+        OptionError: A value is not one of its choices.
     """
 
     untracked: str
@@ -33,21 +33,21 @@ class VersioningOptions:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise OptionError(f"{option(name)}={getattr(self, name)} cannot be: it is {one_of(choices)}.")
+                raise OptionError(f"{option(name)} must be {one_of(choices)}, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
 class Version:
-    """Which code runs, as info.yaml records it under `version_manager`.
+    """The code that runs, as info.yaml records it under `version_manager`.
 
     Attributes:
-        commit_hash: full hash.
-        repo_path: the user's work tree.
-        branch: None when HEAD is detached.
-        uncommitted: what became of changes: committed, kept, ignored, or none.
-        untracked: files that git did not know, and that are not in the commit.
-        requirements: `name==version` of distributions that the code imports.
-        safe_copy: the root of the copy from which the code runs; None when it is the repository itself.
+        commit_hash: Full hash of the commit.
+        repo_path: Root of the user's work tree.
+        branch: Name of the branch; None if HEAD is detached.
+        uncommitted: What happened to uncommitted changes: committed, kept, ignored, or none (there were none).
+        untracked: Untracked files, which are not in the commit.
+        requirements: Distributions that the code imports, each `name==version`.
+        safe_copy: Root of the safe copy from which the code runs; None if it runs from the repository.
     """
 
     commit_hash: str
@@ -59,17 +59,17 @@ class Version:
     safe_copy: str | None
 
     def record(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the record as plain data."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ResolvedVersion:
-    """What a process settled of the code that runs.
+    """The version that a process resolved.
 
     Attributes:
-        version: the record for info.yaml.
-        started_in: where the user started the program.
+        version: Record for info.yaml.
+        started_in: Working directory of the program as the user started it.
     """
 
     version: dict[str, Any]
@@ -77,10 +77,10 @@ class ResolvedVersion:
 
 
 def option(name: str) -> str:
-    """The full name of an option."""
+    """Return the full name of an option."""
     return f"hydra.callbacks.mlxp_versioning.{name}"
 
 
 def one_of(choices: tuple[str, ...]) -> str:
-    """Choices as a sentence has them: `a, b or c`."""
+    """Return choices as words in a sentence: `a, b or c`."""
     return f"{', '.join(choices[:-1])} or {choices[-1]}"

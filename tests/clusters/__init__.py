@@ -1,11 +1,13 @@
 """Real schedulers on this machine: SLURM and OAR, brought up by the scripts in this directory.
 
 They need root on Debian (packages are installed). Elsewhere the tests that need them are skipped, with the reason; on
-CI that is a failure.
+CI that is a failure. All processes of a test run share one SLURM and one OAR; who stops a controller has a SLURM of its
+own (`tests.clusters.own_slurm`), who stops OAR keeps all other tests from it meanwhile.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
@@ -13,9 +15,9 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any
 import pytest
 
 from tests.programs import App
+from tests.support import warm_start
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -33,23 +36,25 @@ ENVIRONMENTS = Path(os.environ.get("TEST_ENVIRONMENTS", "/var/tmp/hydra-mlxp-tes
 
 @dataclass(frozen=True)
 class Cluster:
-    """One scheduler, its user, and a Python with this package that its jobs can run."""
+    """One scheduler, its user, a Python with this package that its jobs can run, and what its programs read."""
 
     launcher: str
     user: str
     python: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def app(self, name: str) -> App:
-        """An empty directory in the user's home, for an application to start there."""
-        directory = Path(f"/home/{self.user}") / re.sub(r"\W+", "-", name)
+        """An empty directory in the user's home, for an application to start there; each process has its own."""
+        directory = Path(f"/home/{self.user}/tests-{os.getpid()}") / re.sub(r"\W+", "-", name)
         shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
+        directory.mkdir(parents=True)
         environment = {
             "HOME": f"/home/{self.user}",
             "USER": self.user,
             "LOGNAME": self.user,
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
+            **self.environment,
         }
         app = App(directory, self.python, environment, self.user)
         app.give()
@@ -86,7 +91,12 @@ class Cluster:
     def cancel(self, job_ids: Sequence[str]) -> None:
         """End jobs."""
         command = {"slurm": "scancel", "oar": "oardel"}[self.launcher]
-        subprocess.run([command, *dict.fromkeys(job_ids)], check=True, capture_output=True)
+        self.output(command, *dict.fromkeys(job_ids))
+
+    def output(self, *argv: str) -> str:
+        """What one of the scheduler's programs prints, for root."""
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment).stdout
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float = 400) -> None:
         """Wait until something is so."""
@@ -104,12 +114,12 @@ class Cluster:
         return [self._slurm_state(job) if self.launcher == "slurm" else self._oar_state(job) for job in job_ids]
 
     def _slurm_state(self, job_id: str) -> str:
-        answer = _output("scontrol", "show", "job", job_id)
+        answer = self.output("scontrol", "show", "job", job_id)
         return str(re.findall(r"JobState=(\w+)", answer)[0])
 
     def _oar_state(self, job_id: str) -> str:
         try:
-            job: dict[str, Any] = json.loads(_output("oarstat", "-fJ", "-j", job_id))[job_id]
+            job: dict[str, Any] = json.loads(self.output("oarstat", "-fJ", "-j", job_id))[job_id]
         except subprocess.CalledProcessError:  # now and then oarstat dies, of a job that changes its state meanwhile
             return "UNKNOWN"
         if job["state"] == "Terminated":
@@ -117,17 +127,19 @@ class Cluster:
         return "FAILED" if job["state"] == "Error" else str(job["state"])
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let submitted jobs wait until the end of the block."""
+    def held(self) -> Iterator[str]:
+        """A partition or queue whose jobs wait until the end of the block, as an option of a launch."""
+        name = f"held{os.getpid()}"
+        _make_place_to_wait(self.launcher, name)
         hold, release = {
-            "slurm": [["scontrol", "update", "partitionname=main", f"state={state}"] for state in ("down", "up")],
-            "oar": [["oarnotify", option] for option in ("--Disable-all-queues", "--Enable-all-queues")],
+            "slurm": [["scontrol", "update", f"partitionname={name}", f"state={state}"] for state in ("down", "up")],
+            "oar": [["oarnotify", option, name] for option in ("--disable-queue", "--enable-queue")],
         }[self.launcher]
-        subprocess.run(hold, check=True, capture_output=True)
+        self.output(*hold)
         try:
-            yield
+            yield f"hydra.launcher.{ {'slurm': 'partition', 'oar': 'queue'}[self.launcher] }={name}"
         finally:
-            subprocess.run(release, check=True, capture_output=True)
+            self.output(*release)
 
     def sweep(self, app: App, *arguments: str) -> list[str]:
         """Sweep on this scheduler, wait for the jobs and return their states."""
@@ -135,26 +147,56 @@ class Cluster:
         return self.wait(self.job_ids(app))
 
 
-def _output(*argv: str) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+@cache
+def _make_place_to_wait(launcher: str, name: str) -> None:
+    """Make a partition or queue for this process, until its end."""
+    make, remove = {
+        "slurm": (
+            ["scontrol", "create", f"partitionname={name}", "nodes=ALL", "state=down"],
+            ["scontrol", "delete", f"partitionname={name}"],
+        ),
+        "oar": (
+            ["oarnotify", "--add-queue", f"{name},3,oar_sched_gantt_with_timesharing_and_fairsharing"],
+            ["oarnotify", "--remove-queue", name],
+        ),
+    }[launcher]
+    subprocess.run(make, check=True, capture_output=True)
+    atexit.register(subprocess.run, remove, capture_output=True)
 
 
-_current: dict[str, str] = {}
-
-
-def start(name: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
-    """Bring a scheduler up, in the form asked for, and make sure that its user can run this package."""
+@cache
+def start(launcher: str) -> Cluster:
+    """Bring a scheduler up, and make sure that its user can run this package."""
     if os.getuid() != 0 or not Path("/etc/debian_version").exists():
         reason = "a real scheduler is brought up by root on Debian"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    launcher = name.partition("-")[0]
-    if _current.get(launcher) != name:
-        environment = {**os.environ, "SLURM_ACCOUNTING": "no" if name == "slurm-no-accounting" else "yes"}
-        script = HERE / f"{launcher}-up.sh"
-        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        _current[launcher] = name
-    return Cluster(launcher, {"slurm": "slurmtest", "oar": "oaruser"}[launcher], cluster_python())
+    with using_oar() if launcher == "oar" else nullcontext():
+        _bring_up(launcher)
+    cluster = Cluster(launcher, {"slurm": "slurmtest", "oar": "oaruser"}[launcher], cluster_python())
+    for directory in Path(f"/home/{cluster.user}").glob("tests-*"):  # of processes that have ended
+        if not Path("/proc", directory.name.removeprefix("tests-")).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+    return cluster
+
+
+def _bring_up(launcher: str) -> None:
+    # One at a time on this machine: two would edit the scheduler's configuration at once, and damage it
+    with Path("/run/lock", f"hydra-mlxp-{launcher}-up").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["bash", str(HERE / f"{launcher}-up.sh")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def using_oar(*, alone: bool = False) -> Iterator[None]:
+    """Keep OAR up until the end of the block, or be the only one of all tests that uses it."""
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / "oar.next").open("w") as turn, (ENVIRONMENTS / "oar.lock").open("w") as lock:
+        # Whoever wants it alone has its turn, however many others there are
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        yield
 
 
 @cache
@@ -170,7 +212,9 @@ def cluster_python() -> str:
         if not made.exists() or made.read_text() != run:
             _make_cluster_python(directory)
             made.write_text(run)
-    return str(directory / "bin" / "python")
+    python = str(directory / "bin" / "python")
+    warm_start.PYTHONS.add(python)
+    return python
 
 
 def _make_cluster_python(directory: Path) -> None:
@@ -182,14 +226,19 @@ def _make_cluster_python(directory: Path) -> None:
     ignore = shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__")
     shutil.copytree(REPOSITORY, source, ignore=ignore)
     make_venv = [str(HERE.parent / "make-venv"), "/usr/bin/python3", str(directory)]
-    subprocess.run([*make_venv, *pins, f"{source}[example]"], check=True)
-    subprocess.run([*make_venv, "--force-reinstall", "--no-deps", str(source)], check=True)
+    subprocess.run([*make_venv, *pins, "--reinstall-package", "hydra-mlxp", f"{source}[example]"], check=True)
+    # The scheduler's user may not write there what Python would keep for the next start
+    rarely_used = r"/(tests|pip|setuptools|pygments/lexers|sqlalchemy/dialects|prompt_toolkit|alembic)/"
+    subprocess.run(
+        [str(directory / "bin" / "python"), "-m", "compileall", "-q", "-j", "0", "-x", rarely_used, str(directory)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager
-def service(name: str) -> Iterator[None]:
-    """Stop a scheduler's daemon, and start it again at the end."""
-    launcher = "slurm" if name.startswith("slurm") else "oar"
+def oar_service(name: str) -> Iterator[None]:
+    """Stop OAR's server or its database, and start it again at the end; for tests marked `alone`."""
     if name == "postgres":
         cluster = Path("/run/oar-test/postgres").read_text().split()
         subprocess.run(["pg_ctlcluster", *cluster, "stop", "--mode", "fast"], check=True, capture_output=True)
@@ -200,9 +249,4 @@ def service(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        accounting = "no" if _current.get(launcher) == "slurm-no-accounting" else "yes"
-        environment = {**os.environ, "SLURM_ACCOUNTING": accounting}
-        done = subprocess.run(
-            ["bash", str(HERE / f"{launcher}-up.sh")], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        _bring_up("oar")

@@ -1,4 +1,4 @@
-"""Hydra's own test suites for launchers, unchanged, for one of ours; a scheduler's user runs a copy of this file."""
+"""Hydra's own test suites for launchers, unchanged, for one of ours. A scheduler's user runs a copy of this file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OPTIONS = [] if LAUNCHER == "local" else ["hydra.launcher.wait=true", "hydra.lau
 
 @pytest.fixture(autouse=True, scope="module")
 def plugins() -> None:
-    """What Hydra 1.4's plugins store when they are imported must be there before the suites restore what was there."""
+    """Import the plugins first: in Hydra 1.4 they add to the ConfigStore, whose state the suites save and restore."""
     Plugins.instance()
 
 
 @pytest.mark.parametrize(("launcher_name", "overrides"), [(LAUNCHER, OPTIONS)])
 class TestLauncher(LauncherTestSuite):
-    """Task functions that no command line can start."""
+    """Task functions that no command line starts."""
 
 
 @pytest.mark.parametrize(("launcher_name", "overrides"), [(LAUNCHER, [*OPTIONS, "hydra.sweeper.max_batch_size=2"])])

@@ -10,11 +10,11 @@
 #OAR -t idempotent
 #OAR --notify mail:me@lab.org
 
-# OAR cannot name these files itself: their path has a letter that it refuses in -O and -E.
+# A directive cannot name these files: OAR rejects a character of their path in -O and -E.
 exec >> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stdout 2>> /home/me/tutorial/multirun/lr=0.1,seed=1/log.stderr
 export MLXP_RUN_DIR=/home/me/tutorial/multirun/lr=0.1,seed=1
 start_time=$(date +%s)
-# However the run ends, also by a signal, its record says so.
+# Record how the run ends, even if a signal ends it.
 record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.jobs.record_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
@@ -25,7 +25,7 @@ unset DISPLAY
 conda activate torch
 
 cd /home/me/tutorial || exit
-# From here the application's own exit status counts.
+# The script exits with the application's exit status.
 trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \

@@ -10,14 +10,14 @@
 
 export MLXP_RUN_DIR=/home/me/tutorial/logs/5
 start_time=$(date +%s)
-# However the run ends, also by a signal, its record says so.
+# Record how the run ends, even if a signal ends it.
 record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.jobs.record_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
 trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
 cd /home/me/tutorial || exit
-# From here the application's own exit status counts; it is told when the time is nearly over.
-cd / && exec /home/me/.venv/bin/python -m mlxp_core.jobs.requeue_wrapper --signal USR2 --seconds 60 --requeues 3 \
+# The exit status is that of the application, which receives a signal when the time limit is near.
+cd / && exec /home/me/.venv/bin/python -m mlxp_core.jobs.requeue_wrapper --signal USR2 --grace-s 60 --max-requeues 3 \
     --job "${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-by-hand}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}" --command "scontrol requeue" \
     --directory "$OLDPWD" --info "$MLXP_RUN_DIR"/metadata/info.yaml --start "$start_time" -- \
 ${SLURM_JOB_ID:+srun --overlap} /home/me/.venv/bin/python -u main.py \

@@ -1,26 +1,25 @@
-"""Jobs of functions that no command line can start (a notebook's, hydra-zen's launch): the function itself is carried.
+"""Jobs that run a pickled task function, for applications that no command line starts: notebooks, hydra-zen's launch.
 
-python -m mlxp_core.sweeps.function_job FUNCTION.PICKLE [OVERRIDES OF THE SWEEP] -- [OVERRIDES OF OURS]
+    python -m mlxp_core.jobs.function_job FUNCTION.PICKLE [OVERRIDES OF THE SWEEP] -- [OVERRIDES OF HYDRA-MLXP]
+
+Job scripts on disk contain this command line: the name of this module and its arguments must not change.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 import site
 import sys
 import sysconfig
-from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType
-from typing import Any, ClassVar
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlxp_core.config.override_grammar import literal
@@ -34,10 +33,15 @@ _FILE = "function.pickle"
 
 
 def function_command(directory: Path, config: DictConfig) -> AppCommand:
-    """How a job runs the function that is pickled in a directory."""
+    """Return the command that runs the function pickled in a directory.
+
+    Args:
+        directory: Directory of the launch.
+        config: Configuration of the sweep.
+    """
     interpreter_options, _ = split_interpreter_options(sys.orig_argv[1:])
     return AppCommand(
-        start=(sys.executable, *interpreter_options, "-m", "mlxp_core.sweeps.function_job", str(directory / _FILE)),
+        start=(sys.executable, *interpreter_options, "-m", "mlxp_core.jobs.function_job", str(directory / _FILE)),
         hydra_options=(),
         cwd=Path(config.hydra.runtime.cwd),
         environment={"PYTHONPATH": os.pathsep.join(_import_path())},
@@ -46,9 +50,9 @@ def function_command(directory: Path, config: DictConfig) -> AppCommand:
 
 
 def _import_path() -> list[str]:
-    """Where this process finds modules, and so does a job: a function that is imported is pickled by its name.
+    """Return the directories in which this process finds modules; jobs need them for objects that are pickled by name.
 
-    The interpreter's own places are left out: all Python programs that a job starts see the variable.
+    The interpreter's own directories are left out, because all Python programs that a job starts see PYTHONPATH.
     """
     own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     own |= {*site.getsitepackages(), site.getusersitepackages()}
@@ -59,44 +63,25 @@ def _import_path() -> list[str]:
 def pickle_function(
     directory: Path, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
 ) -> None:
-    """Write all that a job needs to run the function, once for all jobs of a launch.
+    """Write everything that a job needs to run the function, once for all jobs of a launch.
 
     Raises:
-        AppCommandError: it cannot be pickled.
-        RunDirectoryError: it cannot be written.
+        AppCommandError: The function cannot be pickled.
+        RunDirectoryError: The file cannot be written.
     """
     from submitit.core.utils import DelayedSubmission
 
     job = DelayedSubmission(_run, hydra_context, task_function, config, Singleton.get_state())
     file = directory / _FILE
     try:
-        file.write_bytes(_pickled(job))
+        job.dump(file)
     except OSError as error:
         raise cannot_write(file, error) from error
-    except Exception as error:  # what pickle raises depends on what it meets
+    except Exception as error:  # what pickle raises depends on the object
         raise AppCommandError(
-            f"No command line starts this application again, and its function cannot be pickled ({error}): put it into "
-            "a file and start that with 'python file.py -m ...'."
+            f"No command line starts this application again, and its function cannot be pickled ({error}). Put the "
+            "function into a file, and start it with 'python file.py -m ...'."
         ) from error
-
-
-def _pickled(job: Any) -> bytes:
-    from cloudpickle import CloudPickler
-
-    def reduced(code: CodeType) -> tuple[Any, ...]:
-        return _code_of, (code.co_filename, *CloudPickler.dispatch_table[CodeType](code))
-
-    class Pickler(CloudPickler):  # type: ignore[misc]  # it has no type information
-        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduced}, CloudPickler.dispatch_table)
-
-    buffer = io.BytesIO()
-    Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(job)
-    return buffer.getvalue()
-
-
-def _code_of(file: str, make: Callable[..., CodeType], arguments: Sequence[Any]) -> CodeType:
-    """A function's code with the name of its file, which cloudpickle 3.1.3 leaves out and tracebacks show."""
-    return make(*arguments).replace(co_filename=file)
 
 
 def _run(
@@ -107,21 +92,20 @@ def _run(
     overrides: Sequence[str],
     job_options: dict[str, Any],
 ) -> None:
-    """Run one job as Hydra's basic launcher does; raises what the function raises."""
-    from mlxp_core.callbacks.job_callback import JobCallback
-
+    """Run one job as Hydra's basic launcher does; raise what the function raises."""
     Singleton.set_state(singletons)
     setup_globals()
     loader: Any = hydra_context.config_loader
-    # Hydra's own way: ours is for many jobs, and what it makes cannot be copied
+    # Composed by Hydra: the faster way is for many jobs, and its results cannot be copied
     job_config = ConfigLoaderImpl.load_sweep_config(loader, config, list(overrides))
-    callback = {key: value for key, value in job_options["callbacks"]["mlxp_job"].items() if key != "_target_"}
+    callback = dict(job_options["callbacks"]["mlxp_job"])
+    callback_class = get_class(callback.pop("_target_"))
     with read_write(job_config.hydra), open_dict(job_config.hydra):
         job_config.hydra.job.update(job_options["job"])
         job_config.hydra.callbacks["mlxp_job"] = job_options["callbacks"]["mlxp_job"]
-        # What hydra.sweep says may be another directory here: it can depend on the environment
+        # hydra.sweep may give another directory here, because it can depend on the environment
         job_config.hydra.run.dir = literal(os.environ[RUN_MARKER])
-    hydra_context.callbacks.callbacks.append(JobCallback(**callback))
+    hydra_context.callbacks.callbacks.append(callback_class(**callback))
     job_return = run_job(
         hydra_context=hydra_context,
         task_function=task_function,
@@ -129,11 +113,11 @@ def _run(
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,
     )
-    job_return.return_value  # noqa: B018  # raises what the function raised
+    job_return.return_value  # noqa: B018  # raises the function's exception
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the job that a script's command line describes."""
+    """Run the job that the command line of a script describes."""
     from submitit.core.utils import DelayedSubmission
 
     end = len(words) - 1 - list(words)[::-1].index(END_OF_OVERRIDES)

@@ -1,0 +1,27 @@
+"""`mlxp resume`: submits what an interrupted launch did not submit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path, file_okay=False))
+def resume(directory: Path) -> None:
+    """Submit the remaining runs of an interrupted launch.
+
+    Use it after Ctrl-C, a full disk or a lost connection during a launch. It finds out which runs the scheduler already
+    has, and submits only the others; no run is submitted twice. If all runs are submitted, it does nothing.
+
+    DIR is the directory of the numbered runs (default: logs), or the directory of one sweep.
+
+    \b
+    Examples:
+      mlxp resume
+      mlxp resume logs/sweeps/2026-11-23_03-31-40_13137
+    """
+    from mlxp_core.launch.resume import resume as resume_launches
+
+    resume_launches(directory.absolute())

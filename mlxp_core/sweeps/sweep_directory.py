@@ -1,0 +1,63 @@
+"""The directory of a sweep: Hydra's multirun.yaml, and the directories and journals of its launches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlxp_core.errors import LaunchInterruptedError
+from mlxp_core.files import check_writable
+from mlxp_core.interrupts import raise_on_signals
+from mlxp_core.launch.launch import make_directory
+
+
+class SweepDirectory:
+    """The directory of one sweep, before Hydra makes it.
+
+    Attributes:
+        path: Absolute path.
+        launches: Number of launch directories made so far.
+
+    Raises (when made):
+        RunDirectoryError: The directory cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_writable(path)
+        self.path = path
+        self.launches = 0
+        self._missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+
+    def make_launch_directory(self) -> Path:
+        """Make the directory of one more launch and return it.
+
+        Raises:
+            RunDirectoryError: The directory cannot be made.
+        """
+        self.launches += 1
+        return make_directory(self.path, self.launches)
+
+    @contextmanager
+    def removed_on_failure(self) -> Iterator[None]:
+        """Remove the directory after an error or interrupt, if nothing but Hydra's multirun.yaml is in it.
+
+        Raises:
+            LaunchInterruptedError: The user interrupted the block.
+        """
+        try:
+            with raise_on_signals():
+                yield
+        except KeyboardInterrupt:
+            self._remove()
+            raise LaunchInterruptedError("Interrupted. Nothing was submitted.") from None
+        except BaseException:
+            self._remove()
+            raise
+
+    def _remove(self) -> None:
+        if self._missing and {entry.name for entry in self.path.glob("*")} <= {"multirun.yaml"}:
+            with suppress(OSError):
+                (self.path / "multirun.yaml").unlink(missing_ok=True)
+                for directory in self._missing:
+                    directory.rmdir()

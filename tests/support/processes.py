@@ -1,0 +1,31 @@
+"""Programs that run while a test looks at them."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable
+
+
+def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
+    """Return what a program prints, up to these words."""
+    assert process.stdout is not None
+    end, text = time.monotonic() + timeout_s, ""
+    while words not in text:
+        left = end - time.monotonic()
+        ready, _, _ = select.select([process.stdout], [], [], max(left, 0))
+        assert ready, text
+        part = os.read(process.stdout.fileno(), 4096).decode()
+        assert part, text + (process.stderr.read() if process.stderr else "")
+        text += part
+    return text
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
