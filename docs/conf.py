@@ -37,6 +37,7 @@ napoleon_custom_sections = [
         "To requeue jobs at their time limit",
     )
 ]
+smartquotes = False  # would change the options in the texts of `mlxp --help`
 default_role = "code"  # single backticks in docstrings
 
 html_theme = "furo"
@@ -55,5 +56,6 @@ class ConsoleLexer(RegexLexer):
 
 
 def setup(app: Sphinx) -> None:
-    """Use the lexer above for blocks of type console."""
+    """Use the lexer above, and leave out the arguments of commands, about which click knows only their names."""
     app.add_lexer("console", ConsoleLexer)
+    app.connect("sphinx-click-process-arguments", lambda app, context, lines: lines.clear())

@@ -88,10 +88,10 @@ class Scheduler(BatchSystem):
             results), and by `mlxp ls`, `watch`, `cancel` and `resubmit`, which otherwise know only what the runs
             recorded themselves.
         parse_states(output): Dict of a `JobState` for each job in its output, by the id under which the job was
-            submitted. Jobs that are missing have ended. Names of states are those of SLURM. Final: COMPLETED, FAILED,
-            CANCELLED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, BOOT_FAIL, DEADLINE, PREEMPTED, REVOKED. Not started:
-            PENDING, CONFIGURING, REQUEUED, REQUEUE_HOLD. Started: RUNNING, COMPLETING, SUSPENDED. The class translates
-            the scheduler's own names.
+            submitted. Jobs that are missing count as ended. The class translates the scheduler's names of states to
+            those of SLURM. Final: COMPLETED, FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, BOOT_FAIL, DEADLINE,
+            PREEMPTED, REVOKED. Not started: PENDING, CONFIGURING, REQUEUED, REQUEUE_HOLD. Started: RUNNING, COMPLETING,
+            SUSPENDED. A state with any other name would never be final.
         cancel_arguments(job_ids): The jobs as `cancel_command` expects them. Default: their ids.
 
     To find jobs after a lost answer:
