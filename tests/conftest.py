@@ -142,8 +142,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         elif item.path.stem in _SLOW:
             begun.add(item.path.stem)
-        if "sweeps" in getattr(item, "fixturenames", ()):  # one process starts them, all at once
-            item.add_marker(pytest.mark.xdist_group("sweeps"))
     items.sort(key=lambda item: (not item.get_closest_marker("alone"), not item.get_closest_marker("waits")))
 
 

@@ -15,7 +15,8 @@ from tests.clusters import Cluster
 from tests.programs import App, info
 from tests.support.sweepers import returned, start, with_showing_sweeper
 
-pytestmark = pytest.mark.waits
+# One process starts all sweeps, at once
+pytestmark = [pytest.mark.waits, pytest.mark.xdist_group("sweeps")]
 
 NOTIFIED = """
 import os, signal, sys, time
