@@ -7,9 +7,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.clusters import Cluster, start, using_oar
 from tests.clusters.own_slurm import OwnSlurm, accounts_of
@@ -131,6 +133,10 @@ _SLOW = {
 }
 
 
+# Modules with a fixture that starts jobs for all their tests
+_TOGETHER = {"test_requeue"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a scheduler; first what stops OAR, then what waits long, which then takes no time of its own."""
@@ -143,6 +149,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif item.path.stem in _SLOW:
             begun.add(item.path.stem)
     items.sort(key=lambda item: (not item.get_closest_marker("alone"), not item.get_closest_marker("waits")))
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type information
+    """Sends tests to processes one by one, in their order, but those of a module in _TOGETHER to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if Path(module).stem in _TOGETHER else nodeid
+
+
+# (The group of --dist loadgroup is lost with xdist 3.8 and pytest 9.2)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,8 +15,7 @@ from tests.clusters import Cluster
 from tests.programs import App, info
 from tests.support.sweepers import returned, start, with_showing_sweeper
 
-# One process starts all sweeps, at once
-pytestmark = [pytest.mark.waits, pytest.mark.xdist_group("sweeps")]
+pytestmark = pytest.mark.waits
 
 NOTIFIED = """
 import os, signal, sys, time
