@@ -57,6 +57,7 @@ class Project(App):
         if self.user:
             self.give()
         self.git("init", "-q", "-b", "main")
+        (self.root / ".git" / "info" / "exclude").write_text("__pycache__/\n")
         self.git("config", "user.name", "A Student")
         self.git("config", "user.email", "student@example.org")
         self.write("main.py", MAIN)
