@@ -80,7 +80,8 @@ def run_step(step: Step, app: App) -> str:
     shown = ""
     for line in step.output:
         if question := _QUESTION.match(line):
-            terminal.expect(_shape(question[1]) + " ", timeout=_QUESTION_TIMEOUT_S)
+            # Its last word: the others may change, and `check` looks at them
+            terminal.expect_exact(f"{question[1].split()[-1]} ", timeout=_QUESTION_TIMEOUT_S)
             shown += str(terminal.before) + str(terminal.after)
             terminal.sendline(question[2])
     shown += _rest(terminal)
@@ -172,7 +173,7 @@ def _anonymous(text: str, app: App) -> str:
     """Return a text with the names of a user's machine instead of the test's."""
     for old, new in (
         (str(Path(app.python).parent.parent), "/home/me/.venv"),
-        (f"/home/{app.user}", "/home/me"),
+        (str(app.directory.parent), "/home/me"),
         (f" {app.user}"[:9] + " ", f" {'me':>{min(8, len(app.user or ''))}} "),  # a column of squeue or oarstat
         (str(app.user), "me"),
     ):
