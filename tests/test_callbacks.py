@@ -199,7 +199,7 @@ def test_an_application_that_lists_its_targets(app: App) -> None:
     app.write("main.py", PROBE.replace('config_name="config"', f"{listing}]"))
     result = app.run("-m", "x=1", "hydra/launcher=local")
     assert result.status == 1
-    assert "add 'mlxp_core.callbacks.*'" in result.stderr
+    assert "Add 'mlxp_core.callbacks.*'" in result.stderr
     app.write("main.py", PROBE.replace('config_name="config"', f'{listing}, "mlxp_core.callbacks.*"]'))
     app.sweep("x=1", "hydra/launcher=local", LOGGING)
     assert logs(app) == ["1"]
