@@ -3,8 +3,7 @@
 PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
-# --dist loadgroup --no-loadscope-reorder: in the order of tests/conftest.py, so what waits long starts first
-PYTEST := -m pytest -q -rs --dist loadgroup --no-loadscope-reorder
+PYTEST := -m pytest -q -rs
 
 .PHONY: demo test quick lint docs schedulers tests tests-quick tests-schedulers tests-next bench clean
 

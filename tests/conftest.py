@@ -106,7 +106,7 @@ def uses(item: pytest.Item, *schedulers: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _oar_is_up(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test marked `alone` stops OAR: no other uses it meanwhile, in whatever process."""
+    """A test marked `alone` stops OAR: tests in other processes wait for it."""
     with using_oar(alone="alone" in request.keywords) if uses(request.node, "oar") else nullcontext():
         yield
 
@@ -131,9 +131,7 @@ _SLOW = {
     *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
     *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
 }
-
-
-# Modules with a fixture that starts jobs for all their tests
+# Modules with a fixture that starts jobs for all their tests: one process runs them
 _TOGETHER = {"test_requeue"}
 
 
@@ -152,7 +150,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type information
-    """Sends tests to processes one by one, in their order, but those of a module in _TOGETHER to one process."""
+    """Sends tests to processes one by one in their order, so what waits long starts first; see also _TOGETHER."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]

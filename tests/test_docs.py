@@ -181,7 +181,7 @@ def messages() -> Iterator[tuple[str, str]]:
         page_texts,
         help_texts,
         messages,
-        pytest.param(benchmark_texts, marks=pytest.mark.skip(reason="is being rewritten")),
+        benchmark_texts,
     ],
 )
 def test_plain_english(texts: Callable[[], Iterator[tuple[str, str]]]) -> None:

@@ -42,34 +42,34 @@ class LocalSweep:
         Raises:
             MlxpError: Nothing is left of runs that were not started.
         """
-        with self.context.directory.removed_on_failure():
-            plan, files = self._write([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+        with self.context.directory.removed_on_failure(), ExitStack() as undo:
+            plan, files = self._write([tuple(overrides) for overrides in job_overrides], initial_job_idx, undo)
             if self.context.options.dry_run:
+                undo.pop_all()
                 report_dry_run(plan.runs)
                 return []
-            return self._start(plan.runs, files)
+            return self._start(plan.runs, files, undo)
 
-    def _write(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> tuple[Plan, RunFiles]:
-        """Plan the runs of one batch and write their files."""
+    def _write(self, job_overrides: Sequence[tuple[str, ...]], first: int, undo: ExitStack) -> tuple[Plan, RunFiles]:
+        """Plan the runs of one batch and write their files; `undo` gets the callbacks that remove them again."""
         context, scheduler = self.context, self.scheduler
-        with ExitStack() as undo:
-            directory = context.directory.path
-            if context.app is None:
-                directory = context.directory.make_launch_directory()
-                undo.callback(shutil.rmtree, directory, ignore_errors=True)
-            plan = plan_runs(context, scheduler, job_overrides, first=first, directory=directory, waits=True, undo=undo)
-            files = RunFiles(plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
-            undo.callback(files.restore, plan.runs)
-            for run in plan.runs:
-                files.write(run)
-            undo.pop_all()
+        directory = context.directory.path
+        if context.app is None:
+            directory = context.directory.make_launch_directory()
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        plan = plan_runs(context, scheduler, job_overrides, first=first, directory=directory, waits=True, undo=undo)
+        files = RunFiles(plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
+        undo.callback(files.restore, plan.runs)
+        for run in plan.runs:
+            files.write(run)
         return plan, files
 
-    def _start(self, runs: Sequence[PlannedRun], files: RunFiles) -> Sequence[JobReturn]:
+    def _start(self, runs: Sequence[PlannedRun], files: RunFiles, undo: ExitStack) -> Sequence[JobReturn]:
         results: dict[int, JobReturn] = {}
         title = f"{console.count(runs, 'run')} on this machine, {self.scheduler.n_jobs} at a time"
         ended = self.scheduler.run([run.directory for run in runs])
         try:
+            undo.pop_all()  # from here on, only runs that have not started are removed again
             with closing(ended), console.progress(title, len(runs)) as progress:
                 for index, exit_status in ended:
                     run = runs[index]

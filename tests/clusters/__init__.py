@@ -192,7 +192,7 @@ def using_oar(*, alone: bool = False) -> Iterator[None]:
     """Keep OAR up until the end of the block, or be the only one of all tests that uses it."""
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     with (ENVIRONMENTS / "oar.next").open("w") as turn, (ENVIRONMENTS / "oar.lock").open("w") as lock:
-        # Whoever wants it alone has its turn, however many others there are
+        # A test that stops OAR gets its turn, however many tests use OAR
         fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)

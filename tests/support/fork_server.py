@@ -90,7 +90,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
                 os.close(descriptor)
             channel.sendall(f"{child}\n".encode())
             _, status = os.waitpid(child, 0)
-            with suppress(OSError):  # nobody listens any more
+            with suppress(OSError):  # the test has given up
                 channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             os._exit(0)
         with channel:
@@ -154,7 +154,7 @@ def become(request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     sys.modules["__main__"] = main
 
     def show(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        """Show an error that nobody caught without the frame of this file."""
+        """Show an uncaught error without the frame of this file."""
         sys.__excepthook__(kind, error.with_traceback(trace.tb_next), trace.tb_next)
 
     sys.excepthook = show
