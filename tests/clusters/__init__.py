@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ from tests.support import warm_start
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
-# A place that every user can read; root's home is none. Two test runs at once want one each
-ENVIRONMENTS = Path(os.environ.get("TEST_ENVIRONMENTS", "/var/tmp/hydra-mlxp-tests"))
+# A place that every user can read; root's home is none. Each checkout has its own
+ENVIRONMENTS = Path(f"/var/tmp/hydra-mlxp-tests-{zlib.crc32(os.fsencode(REPOSITORY)):08x}")
+# Held by the tests of all checkouts on this machine
+_LOCKS = Path("/run/lock")
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def start(launcher: str) -> Cluster:
 
 def _bring_up(launcher: str) -> None:
     # One at a time on this machine: two would edit the scheduler's configuration at once, and damage it
-    with Path("/run/lock", f"hydra-mlxp-{launcher}-up").open("w") as lock:
+    with (_LOCKS / f"hydra-mlxp-{launcher}-up").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(["bash", str(HERE / f"{launcher}-up.sh")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -190,8 +193,7 @@ def _bring_up(launcher: str) -> None:
 @contextmanager
 def using_oar(*, alone: bool = False) -> Iterator[None]:
     """Keep OAR up until the end of the block, or be the only one of all tests that uses it."""
-    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with (ENVIRONMENTS / "oar.next").open("w") as turn, (ENVIRONMENTS / "oar.lock").open("w") as lock:
+    with (_LOCKS / "hydra-mlxp-oar.next").open("w") as turn, (_LOCKS / "hydra-mlxp-oar.lock").open("w") as lock:
         # A test that stops OAR gets its turn, however many tests use OAR
         fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
