@@ -35,6 +35,10 @@ class RunRecordError(MlxpError):
     """The record of a run (info.yaml) is damaged or cannot be read."""
 
 
+class RunActiveError(MlxpError):
+    """A run that has not ended was started again in its directory."""
+
+
 class RunFailedError(MlxpError):
     """A run ended without a result."""
 

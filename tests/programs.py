@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,13 @@ class App:
             text=True,
             start_new_session=True,
         )
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 120) -> None:
+        """Wait until something is so."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the application."""

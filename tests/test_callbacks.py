@@ -29,7 +29,10 @@ def test_plain_run(app: App) -> None:
     record = info(run)
     times = [datetime.fromisoformat(record.pop(key)) for key in ("start_time", "end_time")]
     assert before <= times[0] <= times[1] <= datetime.now(timezone.utc)
-    assert isinstance(record.pop("process_id"), int)
+    process_id = record.pop("process_id")
+    (start,) = record.pop("starts")
+    assert (start["process_id"], start["hostname"], start["job_id"]) == (process_id, socket.gethostname(), None)
+    assert datetime.fromisoformat(start["end_time"]) == times[1]
     assert record == {
         "status": "COMPLETE",
         "hostname": socket.gethostname(),

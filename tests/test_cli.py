@@ -23,6 +23,7 @@ import yaml
 
 from mlxp_core.runs import reader as runs_module
 from mlxp_core.runs.reader import RunReader
+from mlxp_core.runs.starts import this_process
 from tests.programs import App, info
 from tests.support.processes import wait_until
 
@@ -170,7 +171,7 @@ def make_run(path: Path, **values: Any) -> Path:
     """Make a run directory with a record, like that of a local run."""
     (path / "metadata").mkdir(parents=True)
     (path.parent / ".numbers").touch()
-    record = {
+    record: dict[str, Any] = {
         "status": "STARTING",
         "start_time": "2026-11-23T03:31:43+00:00",
         "end_time": None,
@@ -179,7 +180,10 @@ def make_run(path: Path, **values: Any) -> Path:
         "log_dir": str(path),
         "scheduler": {"name": "LocalScheduler", "scheduler_job_id": None},
     }
-    (path / "metadata" / "info.yaml").write_text(yaml.safe_dump({**record, **values}, sort_keys=False))
+    record |= values
+    if record["process_id"] is not None:
+        record["starts"] = [{"id": "1-1", "job_id": None, **this_process(), "process_id": record["process_id"]}]
+    (path / "metadata" / "info.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
     (path / "metadata" / "config.yaml").write_text("x: 1\n")
     (path / "log.stdout").touch()
     return path
@@ -262,9 +266,10 @@ def test_killed_processes(app: App) -> None:
     (waiting,) = rows.keys() - records.keys()
     assert rows[waiting]["status"] == "NOT_SUBMITTED"
     # The id of a process is given again: this one is alive, and started after that run
-    change(logs / plain_run, process_id=os.getpid(), start_time="2026-01-01T00:00:00+00:00")
+    (start,) = info(logs / plain_run)["starts"]
+    change(logs / plain_run, starts=[{**start, "process_id": os.getpid()}])
     assert statuses(app)[plain_run] == "FAILED"
-    change(logs / plain_run, hostname="another-machine")
+    change(logs / plain_run, starts=[{**start, "hostname": "another-machine"}])
     assert statuses(app)[plain_run] == "UNKNOWN"
 
 
@@ -345,7 +350,8 @@ def test_scheduler_that_cannot_be_queried(app: App) -> None:
                 "at": "2026-11-23T03:31:43+00:00"} for name in "12"]  # fmt: skip
     (launch.parent / "submissions.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     start = {"status": "RUNNING", "start_time": "2026-11-23T03:31:44+00:00"}
-    change(app.directory / "logs" / "1", **start, scheduler={"name": "Silent", "scheduler_job_id": "1"})
+    starts = [{"id": "1-1", "job_id": "1", "hostname": "node"}]
+    change(app.directory / "logs" / "1", **start, scheduler={"name": "Silent"}, starts=starts)
     result = app.call(MLXP, "ls", "--columns", "run,status,job")
     assert [line.split() for line in result.stdout.splitlines()[-2:]] == [["1", "RUNNING", "1"], ["2", "STARTING", "2"]]
     assert "Silent cannot be queried" in result.stderr

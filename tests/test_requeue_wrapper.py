@@ -27,16 +27,21 @@ READY = "touch ready; "
 LATE = "while :; do sleep 0.1; done"
 
 
+def running(start: str) -> dict[str, Any]:
+    """Return the record of a run that the start with this id began."""
+    return {"status": "RUNNING", "attempts": 1, "start_time": now(), "starts": [{"id": start, "job_id": None}]}
+
+
 class Run:
     """A run whose application is a shell line, and whose job is requeued by `touch JOB`."""
 
     def __init__(self, directory: Path, line: str, *options: str, **kwargs: Any) -> None:
         self.directory = directory
-        self.record = {"status": "RUNNING", "attempts": 1, "start_time": now()}
+        self.record = running("1-1")
         self.info.write_text(yaml.dump(self.record))
         options = ("--command", "touch", "--job", "7", *options)
         words = ["--signal", "USR2", "--grace-s", "1", "--max-requeues", "1", *options]
-        place = ["--directory", str(directory), "--info", str(self.info), "--start", "0"]
+        place = ["--directory", str(directory), "--info", str(self.info), "--start", "1-1"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *words, *place, "--", "sh", "-c", line],
             start_new_session=True,
@@ -222,8 +227,8 @@ def test_the_end_of_a_run_that_shares_a_job(tmp_path: Path, limit: int, status: 
     for place, line in enumerate(lines):
         run = tmp_path / str(place)
         run.mkdir()
-        (run / "info.yaml").write_text(yaml.dump({"status": "RUNNING", "start_time": now()}))
-        one = ["--directory", str(run), "--info", str(run / "info.yaml"), "--start", "0", "--", "sh", "-c", line]
+        (run / "info.yaml").write_text(yaml.dump(running("1-1")))
+        one = ["--directory", str(run), "--info", str(run / "info.yaml"), "--start", "1-1", "--", "sh", "-c", line]
         (run / "script.sh").write_text(f"exec {shlex.join([*wrapper, *one])}")
     argv = [*wrapper, "--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "2"]
     process = subprocess.Popen(argv, cwd=tmp_path)

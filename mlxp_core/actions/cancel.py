@@ -5,17 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from mlxp_core.actions.selection import sharing_jobs
-from mlxp_core.errors import MlxpError, SchedulerUnavailableError
-from mlxp_core.runs.info import RunStatus, seconds
+from mlxp_core.errors import MlxpError
+from mlxp_core.runs.info import RunStatus
 from mlxp_core.runs.reader import RunReader, RunRecord
+from mlxp_core.runs.starts import is_alive_here
 from mlxp_core.schedulers.base import Scheduler
-from mlxp_core.schedulers.job_state import JobState
-from mlxp_core.status.local_processes import end_processes, is_alive, running_scripts
+from mlxp_core.status.local_processes import end_processes, running_scripts
 from mlxp_core.status.resolver import StatusResolver
 from mlxp_core.status.rules import ResolvedStatus
 from mlxp_core.status.scheduler_queries import scheduler_to_ask
@@ -69,44 +68,44 @@ class Cancellation:
 
     def cancel(self) -> list[str]:
         """Cancel the active runs; return a message for each problem."""
-        problems = []
-        by_scheduler: dict[str, list[RunRecord]] = {}
+        problems = self._cancel_jobs(self.active)
         scripts = running_scripts()
-        for run, _ in self.active:
-            if run.job_id is not None and run.scheduler is not None:
-                by_scheduler.setdefault(run.scheduler, []).append(run)
+        for run, resolved in self.active:
+            if resolved.jobs and (run.start is None or run.job_id in resolved.jobs):
                 continue
-            process_id = run.info.get("process_id")
-            start = seconds(run.info.get("start_time"))
-            alive = isinstance(process_id, int) and start is not None and is_alive(process_id, start)
-            shell = scripts.get(str(run.directory.script)) or scripts.get(f"{run.recorded_as}/script.sh")
+            process_id = run.process.get("process_id")
+            alive = is_alive_here(run.process) if run.start else False
+            shell = next((scripts[script] for script in run.scripts if script in scripts), None)
             try:
                 end_processes(shell, process_id if alive else None)
             except PermissionError:
                 problems.append(f"{run.path} cannot be cancelled: its process belongs to another user.")
+        return problems
+
+    def _cancel_jobs(self, active: Sequence[CheckedRun]) -> list[str]:
+        """Ask the schedulers to cancel the jobs of runs that they were not asked to cancel before.
+
+        A run has several jobs if its script was submitted again. Returns a message for each problem.
+        """
+        problems = []
+        by_scheduler: dict[str, list[CheckedRun]] = {}
+        for checked in active:
+            if checked.resolved.jobs and checked.run.scheduler is not None:
+                by_scheduler.setdefault(checked.run.scheduler, []).append(checked)
         for name, runs in by_scheduler.items():
+            requested = self._requested.setdefault(name, set())
+            new = [
+                job
+                for job in dict.fromkeys(job for _, resolved in runs for job in resolved.jobs)
+                if job not in requested
+            ]
             try:
-                self._cancel_jobs(name, runs)
+                if new:
+                    self._scheduler(name, runs[0].run).cancel(new)
+                    requested.update(new)
             except MlxpError as error:
                 problems.append(str(error))
         return problems
-
-    def _cancel_jobs(self, name: str, runs: Sequence[RunRecord]) -> None:
-        """Ask a scheduler to cancel the jobs of runs, except those that it was asked to cancel before."""
-        scheduler = self._scheduler(name, runs[0])
-        first = list(dict.fromkeys(run.first_job_id or "" for run in runs))
-        # A job that its scheduler restarted may have a new id, which is not in the run's record yet
-        states: dict[str, JobState] = {}
-        if scheduler.implements("states_command", "states"):
-            with suppress(SchedulerUnavailableError):
-                states = scheduler.states(first)
-        present = {run.first_job_id: run.job_id or "" for run in runs}
-        present |= {job_id: state.job_id for job_id, state in states.items() if job_id in present}
-        requested = self._requested.setdefault(name, set())
-        new = [job_id for job_id in dict.fromkeys(present.values()) if job_id not in requested]
-        if new:
-            scheduler.cancel(new)
-            requested.update(new)
 
     def _scheduler(self, name: str, run: RunRecord) -> Scheduler:
         if name not in self._schedulers:
@@ -119,15 +118,11 @@ class Cancellation:
         reader, end = RunReader(paths[0].parent), time.monotonic() + timeout_s
         while True:
             checked = self._check(reader.read_some(paths))
-            active = [run for run, resolved in checked if not resolved.is_finished]
+            active = [one for one in checked if not one.resolved.is_finished]
             if not active or time.monotonic() > end:
                 self.notes += [note for note in self._states.notes if note not in self.notes]
                 return checked
-            for name in self._requested:
-                again = [run for run in active if run.scheduler == name]
-                with suppress(MlxpError):  # the next check shows whether it worked
-                    if again:
-                        self._cancel_jobs(name, again)
+            self._cancel_jobs(active)  # the next check shows whether it worked
             time.sleep(_CHECK_INTERVAL_S)
 
 
@@ -139,9 +134,9 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus, scripts: Mapping[str, int
         resolved: Its present status.
         scripts: The job scripts that run on this machine.
     """
-    host = run.info.get("hostname")
+    host = run.process.get("hostname")
     unfinished = run.info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING)
-    if run.job_id is None and unfinished and host not in (None, socket.gethostname()):
+    if not resolved.jobs and unfinished and host not in (None, socket.gethostname()):
         return f"it runs on {host}, so cancel it there"
     if resolved.is_finished:
         return ""
@@ -151,6 +146,6 @@ def _why_not(run: RunRecord, resolved: ResolvedStatus, scripts: Mapping[str, int
         return f"it is a copy of {original}, so cancel that run"
     if resolved.status == "NOT_SUBMITTED":
         return f"{resolved.reason}; stop the launch first"
-    if run.job_id is None and not run.info.get("start_time") and str(run.directory.script) not in scripts:
-        return f"it waits in the program that launched it, so stop process {run.info.get('process_id')}"
+    if not resolved.jobs and run.start is None and not any(script in scripts for script in run.scripts):
+        return f"it waits in the program that launched it, so stop process {run.process.get('process_id')}"
     return ""

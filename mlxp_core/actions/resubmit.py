@@ -61,7 +61,7 @@ def choose(runs: Sequence[RunRecord]) -> Choice:
     checked = states.resolve([*runs, *sharing])
     busy = {run.job_id for run, resolved in zip([*runs, *sharing], checked, strict=True) if not resolved.is_finished}
     for run, resolved in zip(runs, checked, strict=False):
-        silent = run.scheduler in states.unresponsive and run.first_job_id is not None
+        silent = run.scheduler in states.unresponsive and bool(run.job_ids)
         shares = run.launch is not None and run.launch.shares_jobs and run.job_id in busy
         reason = f"{run.scheduler_title} did not report whether it has finished" if silent else _why_not(run, resolved)
         if not reason and shares:

@@ -5,6 +5,7 @@ Hydra shows any other exception of a callback as a UserWarning and continues.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -13,8 +14,9 @@ from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig
 
-from mlxp_core.errors import MlxpError
+from mlxp_core.errors import MlxpError, RunActiveError
 from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.start_lock import REFUSED
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
@@ -26,6 +28,10 @@ def stops_hydra(hook: Hook) -> Hook:
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             hook(*args, **kwargs)
+        except RunActiveError as error:
+            # Not the exit status of a failure: the script must leave the record of the run to the other start
+            print(f"mlxp: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(REFUSED) from error
         except MlxpError as error:
             raise SystemExit(str(error)) from error
         except Exception as error:

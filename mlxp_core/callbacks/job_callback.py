@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
+from mlxp_core.callbacks.recorded_start import claim_run, job_id_of, keeps_record
 from mlxp_core.config.effective import settings_in_force
 from mlxp_core.config.settings_file import NO_SCHEDULER, Settings, settings_text
 from mlxp_core.errors import AppCommandError
@@ -20,6 +21,8 @@ from mlxp_core.files import write_whole
 from mlxp_core.jobs.app_command import current_app_command
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, main_file, new_info, read_info, started, write_info
+from mlxp_core.runs.start_lock import release_lock
+from mlxp_core.runs.starts import new_start, new_start_id, start_id, update_record
 from mlxp_core.versioning.copy_usage import register_runs
 
 log = logging.getLogger(__name__)
@@ -32,37 +35,44 @@ class JobCallback(Callback):
     """Keep the record of a run in a job of our launchers; the command of every such job names this callback.
 
     Args:
-        task: Index of the task in the job; only task 0 writes the record.
+        task: Index of the task in the job; only a process of task 0 keeps the record (see `recorded_start`).
         keep_return: Whether to store the JobReturn for a launch that waits for it.
     """
 
     def __init__(self, task: int | str = 0, keep_return: bool = False) -> None:
-        self.is_first_task = int(task) == 0
         self.keep_return = keep_return
+        # The start whose record this process keeps; None if it keeps none
+        self.start: str | None = None
         self.process_id: int | None = None
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if self.is_first_task:
-            self.process_id = os.getpid()
-            run, work_dir = run_directory(config), config.hydra.runtime.cwd
-            info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
-            job_id = config.hydra.job.id
-            info["scheduler"]["scheduler_job_id"] = None if job_id == "by-hand" else job_id
-            write_info(run.info, started(info, work_dir))
-            # Hydra 1.3 calls no hook after sys.exit. The script records the exit status, but not the modules
-            atexit.register(_record_modules, run, self.process_id)
+        if not keeps_record(config):
+            return
+        self.start, self.process_id = start_id(), os.getpid()
+        run, work_dir = run_directory(config), config.hydra.runtime.cwd
+        info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
+        write_info(run.info, started(info, work_dir, new_start(self.start, job_id_of(config))))
+        # Hydra 1.3 calls no hook after sys.exit. The script records the exit status, but not the modules
+        atexit.register(_record_modules, run, self.start, self.process_id)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.is_first_task and not _exited(job_return) and os.getpid() == self.process_id:
-            run = run_directory(config)
-            if self.keep_return:
-                from mlxp_core.jobs.job_return import write_result
+        if self.start is None or os.getpid() != self.process_id or _exited(job_return):
+            return
+        run, start, error = run_directory(config), self.start, _error(job_return)
 
-                write_result(run, job_return)
-            write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
-            atexit.unregister(_record_modules)
+        def change(info: dict[str, Any]) -> dict[str, Any]:
+            info = _with_modules(run, ended(info, error))
+            # The script's last command finds its start here, and needs no Python to record exit status 0
+            return info if error else {**info, "completed_start": start}
+
+        if self.keep_return:
+            from mlxp_core.jobs.job_return import write_result
+
+            write_result(run, job_return)
+        update_record(run.info, start, change)
+        atexit.unregister(_record_modules)
 
 
 class RecordingCallback(Callback):
@@ -70,6 +80,7 @@ class RecordingCallback(Callback):
 
     version: dict[str, Any] | None = None
     settings: str | None = None
+    start: str | None = None
     process_id: int | None = None
 
     def keep_settings(self, config: DictConfig, settings: Settings) -> None:
@@ -82,9 +93,12 @@ class RecordingCallback(Callback):
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if in_job(config):
+            return
+        run, work_dir = run_directory(config), config.hydra.runtime.cwd
+        self.start, self.process_id = new_start_id(), os.getpid()
+        claim_run(run, self.start, None)
         if self.keeps_record(config):
-            self.process_id = os.getpid()
-            run, work_dir = run_directory(config), config.hydra.runtime.cwd
             try:
                 app = current_app_command(config)
             except AppCommandError:  # no command line can start it
@@ -99,18 +113,19 @@ class RecordingCallback(Callback):
                 version=self.version,
             )
             register_runs(self.version, run.path.parent)
-            write_info(run.info, started(new, work_dir))
+            write_info(run.info, started(new, work_dir, new_start(self.start, None)))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)
             # Hydra calls no hook after sys.exit or Ctrl-C
-            atexit.register(_record_exit, run, self.process_id)
+            atexit.register(_record_exit, run, self.start, self.process_id)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.keeps_record(config) and os.getpid() == self.process_id:
-            run = run_directory(config)
-            write_info(run.info, _with_modules(run, ended(read_info(run.info), _error(job_return))))
+        if self.start is not None and self.keeps_record(config) and os.getpid() == self.process_id:
+            run, error = run_directory(config), _error(job_return)
+            update_record(run.info, self.start, lambda info: _with_modules(run, ended(info, error)))
             atexit.unregister(_record_exit)
+            release_lock(run.lock)
 
 
 def _exited(job_return: JobReturn) -> bool:
@@ -127,18 +142,14 @@ def _error(job_return: JobReturn) -> dict[str, str] | None:
 
 
 # A process that the application forked has inherited these functions, and ends by sys.exit while the run continues
-def _record_exit(run: RunDirectory, process_id: int) -> None:
+def _record_exit(run: RunDirectory, start: str, process_id: int) -> None:
     if os.getpid() == process_id:
-        write_info(run.info, _with_modules(run, ended(read_info(run.info), _EXIT)))
+        update_record(run.info, start, lambda info: _with_modules(run, ended(info, _EXIT)))
 
 
-def _record_modules(run: RunDirectory, process_id: int) -> None:
-    if os.getpid() != process_id:
-        return
-    info = read_info(run.info)
-    noted = _with_modules(run, info)
-    if noted is not info:
-        write_info(run.info, noted)
+def _record_modules(run: RunDirectory, start: str, process_id: int) -> None:
+    if os.getpid() == process_id:
+        update_record(run.info, start, lambda info: _with_modules(run, info))
 
 
 def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:

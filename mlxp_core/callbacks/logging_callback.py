@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.job_callback import RecordingCallback
+from mlxp_core.callbacks.recorded_start import keeps_record
 from mlxp_core.config.effective import callback_name, read_settings
 from mlxp_core.config.override_grammar import literal, override
 from mlxp_core.errors import MlxpError, OptionError
@@ -92,11 +93,11 @@ class LoggingCallback(RecordingCallback):
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_job_start(config, **kwargs)
-        # Only the first task of a job writes metrics, as only it writes the record
-        is_first = not in_job(config) or int(config.hydra.callbacks.mlxp_job.get("task", 0)) == 0
+        # Of several processes of a job, only the one that keeps the record writes metrics
+        keeps = not in_job(config) or keeps_record(config)
         metrics = run_directory(config).metrics
         try:
-            start_metrics(metrics if is_first else None)
+            start_metrics(metrics if keeps else None)
         except OSError as error:
             log.warning("Metrics go only to the job's log: %s cannot be used (%s).", metrics, error)
 

@@ -99,7 +99,7 @@ def _list(runs: Sequence[CheckedRun]) -> None:
         return
     rows = []
     for run, resolved in runs:
-        job = f"job {run.job_id}" if run.job_id else f"process {run.info.get('process_id')}"
+        job = f"job {', '.join(resolved.jobs)}" if resolved.jobs else f"process {run.process.get('process_id')}"
         rows.append([f"  {run_paths([run])}", resolved.status, job, " ".join(run.overrides)])
     for line in plain_lines(rows):
         say(line)

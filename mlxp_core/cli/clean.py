@@ -113,7 +113,7 @@ def _clean_runs(directory: Path, status: str, *, yes: bool) -> int:
         for run, resolved in zip(now, statuses, strict=True):
             path = run.directory.path
             unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
-            silent = run.scheduler in states.unresponsive and run.first_job_id is not None
+            silent = run.scheduler in states.unresponsive and bool(run.job_ids)
             if not resolved.is_finished or unsubmitted or silent or resolved.status not in words:
                 say(f"{run_paths([run])} is kept: {status_and_reason(resolved)}.")
             elif path.is_symlink():

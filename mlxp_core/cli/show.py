@@ -82,10 +82,11 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
         yield "elapsed", duration(row.shown("elapsed"))
     if info.get("hostname"):
         yield "host", f"{info['hostname']}, process {info.get('process_id')}, user {info.get('user')}"
-    if run.job_id:
-        first = run.first_job_id
-        again = f", first submitted as {first}" if first != run.job_id else ""
-        yield "job", f"{run.job_id} on {run.scheduler_title}{again}"
+    job_id = row.job_id
+    if job_id:
+        first = run.submitted_job
+        again = f", first submitted as {first}" if first and first != job_id else ""
+        yield "job", f"{job_id} on {run.scheduler_title}{again}"
     yield "code", _code(info)
     yield "overrides", " ".join(run.overrides)
     yield "settings", _settings(row)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxp_core.jobs.script import Job, shell_word
+from mlxp_core.runs.starts import REQUEST
 
 
 @dataclass(frozen=True)
@@ -101,5 +102,6 @@ def array_script(
                 f'    --directory "$task" --info {shell_word(str(info))} '
                 f"--shell {shell_word(shell)} --parallel {array.parallel_runs}",
             ]
-    lines = [f"here={shell_word(str(array.directory))}", comment, f'task="$here"/{index}', *setup, *start]
+    here = [f"here={shell_word(str(array.directory))}", f'export {REQUEST}="$here"']
+    lines = [*here, comment, f'task="$here"/{index}', *setup, *start]
     return "\n".join([f"#!{shell}", *directives, "", *lines, ""])

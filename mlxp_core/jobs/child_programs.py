@@ -21,6 +21,7 @@ class ChildProgram:
         argv: Words of its command.
         info: Record of its run.
         log: Directory with log.stdout and log.stderr, to which its output is appended; None for the job's own output.
+        process_id: Id of its process; None before its start.
         exit_status: Its exit status as a shell gives it, 128 + n for signal n; None if it has not started.
         notified: Whether it was sent the signal.
     """
@@ -28,6 +29,7 @@ class ChildProgram:
     argv: Sequence[str]
     info: Path
     log: Path | None = None
+    process_id: int | None = None
     exit_status: int | None = None
     notified: bool = False
 
@@ -87,6 +89,9 @@ class ChildPrograms:
                 code = os.waitstatus_to_exitcode(status)
                 self._running.pop(pid).exit_status = code if code >= 0 else 128 - code
         signal.alarm(0)
+        # Python resets its own handlers at its end, and OAR repeats the signal
+        for number in (signal.SIGUSR1, signal.SIGUSR2, self._signal):
+            signal.signal(number, signal.SIG_IGN)
 
     def _start(self, program: ChildProgram) -> None:
         try:
@@ -95,6 +100,7 @@ class ChildPrograms:
             program.exit_status = 127
             print(f"{program.argv[0]}: {error.strerror}", file=sys.stderr)
             return
+        program.process_id = pid
         self._running[pid] = program
         if self.notified and not program.notified:  # the signal came between the start and this entry
             self._notify(pid, program)

@@ -26,10 +26,11 @@ from pathlib import Path
 from mlxp_core.commands import run_command
 from mlxp_core.errors import CommandError, MlxpError, RunDirectoryError
 from mlxp_core.jobs.child_programs import ChildProgram, ChildPrograms
-from mlxp_core.jobs.record_end import EXIT_STATUS, is_from_start, record_exit_status
+from mlxp_core.jobs.record_end import EXIT_STATUS, record_exit_status
 from mlxp_core.runs.info import RunStatus, read_info, requeued, requeues, write_info
+from mlxp_core.runs.start_lock import REFUSED
+from mlxp_core.runs.starts import BY_HAND, JOB_ID, is_current, start_of_script
 
-BY_HAND = "by-hand"
 # Set for runs that share a job: only the job's own wrapper has it requeued
 _SHARED = "MLXP_SHARED_JOB"
 # SLURM's commands give up after about 10 s
@@ -76,8 +77,23 @@ class RequeueWrapper:
         """Whether a program was notified and did not complete, without an exception of its own."""
         info = read_info(program.info)
         has_failed = info.get("status") == RunStatus.FAILED and info["error"]["type"] != EXIT_STATUS
-        own_failure = has_failed and is_from_start(info, int(self.start_time))
-        return program.notified and program.exit_status != 0 and not own_failure
+        own_failure = has_failed and is_current(info, self._start_of(program))
+        return program.notified and program.exit_status not in (0, REFUSED) and not own_failure
+
+    def record_end(self, program: ChildProgram) -> None:
+        """Record the end of a program that has started."""
+        if program.exit_status is None:
+            return
+        try:
+            record_exit_status(
+                program.info, program.exit_status, self._start_of(program), os.environ.get(JOB_ID, self._options.job)
+            )
+        except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
+            print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
+
+    def _start_of(self, program: ChildProgram) -> str:
+        """Return the id of a program's start: that of the script around this process, or of the program, a script."""
+        return str(self._options.start or start_of_script(read_info(program.info), program.process_id or os.getpid()))
 
     def requeue(self, programs: Sequence[ChildProgram]) -> bool:
         """Have the job requeued, and say in the logs of these programs that it is, or why not; return whether it is.
@@ -157,7 +173,7 @@ def run_one(options: Namespace) -> int:
             return program.exit_status
         if wrapper.requeue([program]):
             return options.exit_status or program.exit_status
-    _record_end(program, options.start)
+    wrapper.record_end(program)
     return program.exit_status
 
 
@@ -180,17 +196,8 @@ def run_several(options: Namespace) -> int:
     if wrapper.programs.notified and left and wrapper.requeue(left):
         return options.exit_status or 1
     for run in left:
-        _record_end(run, int(wrapper.start_time))
+        wrapper.record_end(run)
     return int(any(run.exit_status != 0 for run in runs))
-
-
-def _record_end(program: ChildProgram, start: int) -> None:
-    """Record the end of a program that has started, in the record of the start of its run at `start` or later."""
-    if program.exit_status is not None:
-        try:
-            record_exit_status(program.info, program.exit_status, start)
-        except Exception as error:  # a full disk, a damaged record: the exit status is still the application's
-            print(f"mlxp: The end of the run cannot be recorded. {error}", file=sys.stderr)
 
 
 def _parsed(words: Sequence[str]) -> Namespace:
@@ -205,7 +212,7 @@ def _parsed(words: Sequence[str]) -> Namespace:
     parser.add_argument("--min-runtime-s", type=int, default=0, help="time after which that status has this effect")
     parser.add_argument("--directory", help="directory of the application, or of the links to the runs")
     parser.add_argument("--info", help="record of the run; with several runs, its path in their directories")
-    parser.add_argument("--start", type=int, help="time at which the script started, in seconds since the epoch")
+    parser.add_argument("--start", help="id of the script's start; with several runs, each script has its own")
     parser.add_argument("--shell", help="shell that runs the scripts of several runs")
     parser.add_argument("--parallel", type=int, help="maximum number of concurrent runs")
     end = words.index("--") if "--" in words else len(words)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlxp_core.config.options import LauncherOptions, lines_of
 from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.starts import JOB_ID, START
 
 if TYPE_CHECKING:
     from mlxp_core.jobs.app_command import AppCommand
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 # Variable with the run directory, in the environment of each run: a run must not launch runs
 RUN_MARKER = "MLXP_RUN_DIR"
 
+# If the directory of the code does not exist, in double quotes
+_GONE = """"mlxp: This run's code is gone. If it was a safe copy, 'mlxp resubmit' makes it again.\""""
 _LINE_BREAK = '"$newline"'
 
 
@@ -45,6 +48,7 @@ def job_script(
     job: Job,
     options: LauncherOptions,
     *,
+    job_id: str,
     directives: Sequence[str] = (),
     setup: Sequence[str] = (),
     prefix: Sequence[str] = (),
@@ -57,6 +61,7 @@ def job_script(
     Args:
         job: The run.
         options: Options with the shell, and with the user's lines before the command.
+        job_id: Shell text for the id of the job, `by-hand` outside of a job; it is put between double quotes.
         directives: Directives of the scheduler with their prefix; they come first.
         setup: Shell lines before all others.
         prefix: Shell words before the command.
@@ -69,13 +74,14 @@ def job_script(
     python, *arguments = map(shell_word, job.app.argv)
     command = [" ".join([*prefix, python, *arguments])]
     command += [" ".join(map(shell_word, group)) for group in job.overrides if group]
-    command[-1] = " ".join([command[-1], *more_overrides])
+    command[-1] = " ".join([command[-1], f"\"hydra.job.id='${JOB_ID}'\"", *more_overrides])
     user_lines = [
         line
         for name in ("shell_config_cmd", "cleanup_cmd", "env_cmd")
         for line in lines_of(name, getattr(options, name))
     ]
-    info = shell_word(str(job.run.info.relative_to(job.run.path)))
+    info = f'"${RUN_MARKER}"/{shell_word(str(job.run.info.relative_to(job.run.path)))}'
+    cwd = shell_word(str(job.app.cwd))
     start = [
         "# The script exits with the application's exit status.",
         "trap 'record_end $?' EXIT; trap : HUP INT TERM USR1 USR2",
@@ -84,20 +90,27 @@ def job_script(
         start = [
             "# The exit status is that of the application, which receives a signal when the time limit is near.",
             f"cd / && exec {python} -m mlxp_core.jobs.requeue_wrapper {requeue_options} \\",
-            f'    --directory "$OLDPWD" --info "${RUN_MARKER}"/{info} --start "$start_time" -- \\',
+            f'    --directory "$OLDPWD" --info {info} --start "${START}" -- \\',
         ]
     body = [
         *setup,
         f"export {RUN_MARKER}={shell_word(str(job.run.path))}",
-        "start_time=$(date +%s)",
-        "# Record how the run ends, even if a signal ends it.",
-        f'record_end() {{ cd / && {python} -m mlxp_core.jobs.record_end "${RUN_MARKER}"/{info} "$1" "$start_time"; }}',
+        f'export {JOB_ID}="{job_id}"',
+        f"export {START}=$(date +%s%N)-$$",
+        "# Record how the run ends, even if a signal ends it. A run that completed has recorded its end itself.",
+        "record_end() {",
+        "    cd / || exit",
+        f'    if [ "$1" = 0 ] && grep -qsx "completed_start: ${START}" {info}; then',
+        f"        echo 'exit_status: 0' >> {info} && return",
+        "    fi",
+        f'    {python} -m mlxp_core.jobs.record_end {info} "$1" "${START}"',
+        "}",
         "trap 'record_end $?' EXIT",
         "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2",
         *(f"export {name}={shell_word(value)}" for name, value in environment.items()),
         *(["", *user_lines] if user_lines else []),
         "",
-        f"cd {shell_word(str(job.app.cwd))} || exit",
+        f"cd {cwd} || {{ echo {_GONE} >&2; exit 1; }}",
         *start,
         " \\\n    ".join(command),
     ]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from mlxp_core.config.settings_file import settings_text
 from mlxp_core.files import read_if_there, write_whole
@@ -15,6 +13,7 @@ from mlxp_core.jobs.script import Job
 from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import new_info, read_info, restarted, write_info
+from mlxp_core.runs.starts import this_process
 from mlxp_core.versioning.copy_usage import register_runs
 
 
@@ -32,7 +31,7 @@ class RunFiles:
         self._plan = plan
         self._scheduler = scheduler
         self._script = script
-        self._waits_in = this_process() if waits_here else {}
+        self._waits_in = {"waits_in": this_process()} if waits_here else {}
         self._settings = settings_text(plan.settings)
         # Directories of runs that are registered with the safe copy
         self._registered: set[Path] = set()
@@ -83,11 +82,6 @@ class RunFiles:
                         file.write_bytes(old)
                 del self._replaced[file]  # only once: afterwards another launch may use the directory
             remove_if_empty(directory)
-
-
-def this_process() -> dict[str, Any]:
-    """Return the entries of a record that name this process as the one in which the run waits."""
-    return {"hostname": socket.gethostname(), "process_id": os.getpid()}
 
 
 def reset_record(directory: RunDirectory) -> None:

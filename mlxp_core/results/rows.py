@@ -59,6 +59,12 @@ class Row:
             return self.metrics[key]
         return look_up(self.config, key)
 
+    @property
+    def job_id(self) -> str | None:
+        """The job that runs it or is to run it, or else the last job that did; None without a job."""
+        jobs = self.resolved.jobs
+        return self.run.job_id if not jobs or self.run.job_id in jobs else jobs[-1]
+
     def find(self, key: str) -> Any:
         """Return the value of a key in a condition, where the configuration comes first; `ABSENT` if there is none."""
         found = look_up(self.config, key)
@@ -74,7 +80,7 @@ def _elapsed(row: Row) -> float | None:
     """Return the seconds from the run's start to its end, or until now; None if they are not known."""
     info = row.run.info
     start, end = seconds(info.get("start_time")), seconds(info.get("end_time"))
-    if start is None or row.run.submitted_again:
+    if start is None:
         return None
     if row.resolved.is_finished:
         return None if end is None else end - start
@@ -91,7 +97,7 @@ COLUMNS: dict[str, Callable[[Row], Any]] = {
     "status": lambda row: row.resolved.status,
     "reason": lambda row: row.resolved.reason or None,
     "scheduler": lambda row: row.run.scheduler_title,
-    "job": lambda row: row.run.job_id,
+    "job": lambda row: row.job_id,
     "started": lambda row: row.run.info.get("start_time"),
     "ended": lambda row: row.run.info.get("end_time"),
     "elapsed": _elapsed,

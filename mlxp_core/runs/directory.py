@@ -48,6 +48,11 @@ class RunDirectory:
         return self.metadata / "info.yaml"
 
     @property
+    def lock(self) -> Path:
+        """File that the run's process has locked; see `start_lock`."""
+        return self.metadata / ".lock"
+
+    @property
     def settings(self) -> Path:
         return self.metadata / "mlxpy.yaml"
 

@@ -17,7 +17,7 @@ from mlxp_core import yaml_files
 
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./-]{,99}):(?: ([^\n]+)|\n|$)")
 # A word that no rule of YAML 1.1 reads as anything but a string, optionally followed by others
-_STRING = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*")
+_STRING = re.compile(r"[A-Za-z/_][A-Za-z0-9_/.+=,()@-]*(?: +[A-Za-z0-9_/.+=,()@-]+)*|[0-9]{6,}-[0-9]+")
 _QUOTED = re.compile(r"'([ -&(-~]*)'")
 _INT = re.compile(r"0|-?[1-9][0-9]*")
 _WORDS = {"null": None, "true": True, "false": False}
@@ -53,6 +53,18 @@ def _load_parts(text: str) -> dict[str, Any]:
     return dict(map(_load_part, parts))
 
 
+def _load_mappings(lines: list[str]) -> list[dict[str, Any]]:
+    items: list[str] = []
+    for line in lines:
+        if line.startswith("- "):
+            items.append(line[2:])
+        elif line.startswith("  "):
+            items[-1] += f"\n{line[2:]}"
+        else:
+            raise _Uncertain
+    return [_load_parts(item) for item in items]
+
+
 @lru_cache(maxsize=100_000)
 def _load_part(text: str) -> tuple[str, Any]:
     match = _KEY.match(text)
@@ -71,6 +83,8 @@ def _load_part(text: str) -> tuple[str, Any]:
     lines = text.split("\n")[1:]
     if lines and not value and all(line.startswith("  ") for line in lines):
         return key, _load_parts("\n".join(line[2:] for line in lines))
+    if lines and not value and lines[0].startswith("- ") and _KEY.match(lines[0][2:]):
+        return key, _load_mappings(lines)
     loaded = yaml_files.load(text)
     if not isinstance(loaded, dict) or list(loaded) != [key]:
         raise _Uncertain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import sys
 from datetime import datetime
 from enum import Enum
@@ -29,6 +28,10 @@ class RunStatus(str, Enum):
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
     FAILED = "FAILED"
+
+
+# Entries that a new start of the run does not keep
+_OF_ONE_START = ("error", "exit_status", "completed_start", "waits_in")
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -94,9 +97,10 @@ def new_info(
     Raises:
         RunRecordError: The record of an earlier run in the directory is damaged.
     """
+    before = read_info(run.info)
     info: dict[str, Any] = {
         "status": RunStatus.STARTING.value,
-        "attempts": read_info(run.info).get("attempts", 0),
+        "attempts": before.get("attempts", 0),
         "start_time": None,
         "end_time": None,
         "hostname": None,
@@ -109,6 +113,8 @@ def new_info(
         "log_dir": str(run.path),
         "scheduler": {"name": scheduler, "scheduler_job_id": None},
     }
+    if before.get("starts"):  # of an earlier run in the directory
+        info["starts"] = before["starts"]
     if command is not None:
         info["command"] = list(command)
     if environment:
@@ -119,18 +125,27 @@ def new_info(
 def restarted(info: dict[str, Any]) -> dict[str, Any]:
     """Return the record without what an earlier start of the run left in it."""
     info = {**info, "status": RunStatus.STARTING.value, "start_time": None, "end_time": None}
-    return {key: value for key, value in info.items() if key not in ("error", "exit_status")}
+    return {key: value for key, value in info.items() if key not in _OF_ONE_START}
 
 
-def started(info: dict[str, Any], work_dir: str) -> dict[str, Any]:
-    """Return the record of a run that starts now, in this process."""
-    info = {**restarted(info), "status": RunStatus.RUNNING.value, "start_time": now()}
+def started(info: dict[str, Any], work_dir: str, start: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a run that starts now, in this process.
+
+    Args:
+        info: The record so far.
+        work_dir: Directory in which the application was started.
+        start: Entry for the start, as `starts.new_start` returns it.
+    """
+    start_time = now()
+    info = {**restarted(info), "status": RunStatus.RUNNING.value, "start_time": start_time}
     return info | {
         "attempts": info.get("attempts", 0) + 1,
-        "hostname": socket.gethostname(),
+        "hostname": start["hostname"],
         "user": user_name(),
-        "process_id": os.getpid(),
+        "process_id": start["process_id"],
         "work_dir": work_dir,
+        "scheduler": {**info["scheduler"], "scheduler_job_id": start["job_id"]},
+        "starts": [*info.get("starts", ()), {**start, "start_time": start_time}],
     }
 
 
@@ -151,8 +166,10 @@ def requeues(info: dict[str, Any], job: str) -> int:
 
 def ended(info: dict[str, Any], error: dict[str, str] | None) -> dict[str, Any]:
     """Return the record of a run that ends now; `error` (type, message) is None for a run that succeeded."""
-    status = RunStatus.COMPLETE if error is None else RunStatus.FAILED
-    info = {**info, "status": status.value, "end_time": now()}
+    status, end_time = RunStatus.COMPLETE if error is None else RunStatus.FAILED, now()
+    info = {**info, "status": status.value, "end_time": end_time}
+    if (starts := info.get("starts")) and info["start_time"] is not None:
+        info["starts"] = [*starts[:-1], {**starts[-1], "end_time": end_time}]
     return info if error is None else {**info, "error": error}
 
 

@@ -54,16 +54,18 @@ class FinalState:
     """The final state of a run's job.
 
     Attributes:
-        job_id: Id with which the job was submitted.
+        job_id: Id of the job.
         state: Name of the state, in SLURM's words.
         reason: The scheduler's reason; empty if it gave none.
         at: When it was observed, ISO 8601.
+        starts: Number of starts that the run's record had then.
     """
 
     job_id: str
     state: str
     reason: str
     at: str
+    starts: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ def read_records(sweep_dirs: Iterable[Path]) -> Records:
             if known is None or known.is_before(found):
                 submissions[entry["run"]] = found
         for entry in read_entries(sweep / JOB_STATES, "run", "job_id", "state", "reason", "at"):
-            final_states[entry["run"]] = FinalState(entry["job_id"], entry["state"], entry["reason"], entry["at"])
+            starts = entry.get("starts")
+            final_states[entry["run"]] = FinalState(
+                entry["job_id"], entry["state"], entry["reason"], entry["at"], starts if isinstance(starts, int) else 0
+            )
     return Records(launches, submissions, final_states)
 
 
@@ -189,7 +194,7 @@ def _read_plan(file: Path) -> LaunchRecord | None:
         return None
 
 
-def read_entries(file: Path, *keys: str) -> Iterator[dict[str, str]]:
+def read_entries(file: Path, *keys: str) -> Iterator[dict[str, Any]]:
     """Yield the entries of a journal that have the given keys, without those that a crash cut off."""
     try:
         text = read_regular(file)

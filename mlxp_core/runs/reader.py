@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import RunStatus, seconds
 from mlxp_core.runs.journal import FinalState, LaunchRecord, Records, Submission, read_records
+from mlxp_core.runs.starts import current_start
 
 # The job ids of runs on this machine mean nothing later
 LOCAL = "LocalScheduler"
@@ -73,18 +74,48 @@ class RunRecord:
         return self.scheduler.rpartition(".")[2].removesuffix("Scheduler") if self.scheduler else None
 
     @cached_property
-    def job_id(self) -> str | None:
-        """The id of the run's current job; None for an unsubmitted run, and for one without a batch scheduler.
+    def start(self) -> Mapping[str, Any] | None:
+        """The start that its record is about; None for a run that waits for its first start, or for another one."""
+        return current_start(self.info)
 
-        It is the last submission's until the run starts. Then it is the one in the run's own record, which differs from
-        the submission's where the scheduler restarts a job as a new one (OAR), or where the user submitted the script.
+    @property
+    def process(self) -> Mapping[str, Any]:
+        """The identity of the process that runs it, or that is to start it; empty if none is recorded."""
+        waits_in = self.info.get("waits_in")
+        return self.start or (waits_in if isinstance(waits_in, Mapping) else {})
+
+    @property
+    def submitted_job(self) -> str | None:
+        """The job of its last submission; None without a batch scheduler."""
+        return None if self.submission is None or self.scheduler == LOCAL else self.submission.job_id
+
+    @cached_property
+    def job_id(self) -> str | None:
+        """The job of the run's current start, or of its last submission if it waits for a start; None without a job.
+
+        A start by hand has none, and that of a job that its scheduler restarted as a new one (OAR) has the new id.
         """
         if self.scheduler == LOCAL or self.is_unsubmitted:
             return None
-        own = self.info.get("scheduler", {}).get("scheduler_job_id")
-        if self.submitted_again or (self.submission and not self.info.get("start_time")):
-            return self.submission.job_id if self.submission else None
-        return str(own) if own else None
+        if self.start is None:
+            return self.submitted_job
+        job_id = self.start.get("job_id")
+        return str(job_id) if job_id else None
+
+    @cached_property
+    def job_ids(self) -> tuple[str, ...]:
+        """The ids by which the scheduler may know its jobs: that of its current start, and the submitted one."""
+        if self.scheduler == LOCAL or self.scheduler is None or self.is_unsubmitted:
+            return ()
+        return tuple(dict.fromkeys(filter(None, (self.job_id, self.submitted_job))))
+
+    @cached_property
+    def scripts(self) -> tuple[str, ...]:
+        """The paths by which its script may have been started: the present one, without links, and that at launch."""
+        parent, name = os.path.split(self.path)
+        path = f"{_real_path(parent)}/{name}"
+        path = os.path.realpath(path) if os.path.islink(path) else path
+        return (f"{path}/{self.directory.script.name}", f"{self.recorded_as}/{self.directory.script.name}")
 
     @cached_property
     def is_unsubmitted(self) -> bool:
@@ -102,23 +133,6 @@ class RunRecord:
         if start is None:
             return submission is None or planned is not None
         return planned is not None and start < planned
-
-    @cached_property
-    def submitted_again(self) -> bool:
-        """Whether the last submission is later than the start in the run's record, which then is of an earlier job."""
-        own = self.info.get("scheduler", {}).get("scheduler_job_id")
-        if self.submission is None or own == self.submission.job_id:
-            return False
-        start, submitted = seconds(self.info.get("start_time")), seconds(self.submission.at)
-        return start is not None and submitted is not None and submitted >= start
-
-    @cached_property
-    def first_job_id(self) -> str | None:
-        """The id that the run's job had at its submission, by which the scheduler is asked about the job.
-
-        It differs from `job_id` where the scheduler restarts a job as a new one (OAR).
-        """
-        return self.submission.job_id if self.submission and self.job_id else self.job_id
 
 
 class RunReader:
@@ -193,6 +207,10 @@ class RunReader:
         name = path.removeprefix(above) if path.startswith(above) else os.path.basename(path)
         submission, final_state = records.submissions.get(recorded_as), records.final_states.get(recorded_as)
         return RunRecord(path, subdir or None, name, info, tuple(overrides), launch, submission, final_state, problem)
+
+
+# Of all runs in a directory, once: a call looks at each part of the path
+_real_path = lru_cache(maxsize=64)(os.path.realpath)
 
 
 def _is_whole(info: Any) -> bool:

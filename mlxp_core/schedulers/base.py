@@ -235,12 +235,13 @@ class Scheduler(BatchSystem):
         return job_script(
             job,
             self.options,
+            job_id=self.own_job_id,
             directives=[f"{self.directive_prefix} {directive}" for directive in self.all_directives(job)],
             setup=self.setup_lines(job),
             prefix=self.command_prefix(),
             inherits_environment=self.inherits_environment,
             requeue_options=self._requeue_options,
-            more_overrides=[f"\"hydra.job.id='{self.own_job_id}'\"", *self.extra_overrides()],
+            more_overrides=self.extra_overrides(),
         )
 
     def array_script(self, array: Array) -> str:

@@ -22,11 +22,13 @@ class JobState(NamedTuple):
         job_id: Present id of the job. It differs from the id at the submission where a scheduler (OAR) requeues a job
             under a new id.
         reason: Reason of the state in the scheduler's own words, if it gives one.
+        script: Absolute path of the script that the job runs, if the scheduler reports it.
     """
 
     name: str
     job_id: str
     reason: str = ""
+    script: str = ""
 
     @property
     def is_final(self) -> bool:

@@ -16,6 +16,7 @@ from mlxp_core.jobs.record_end import record_exit_status
 from mlxp_core.jobs.script import Job, job_script
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import RunStatus, read_info
+from mlxp_core.runs.starts import BY_HAND, start_of_script
 
 _JOB_ID = "MLXP_LOCAL_JOB_ID"
 _POLL_INTERVAL_S = 0.05
@@ -49,7 +50,7 @@ class LocalScheduler:
 
     def script(self, job: Job) -> str:
         """Return the text of a job's script."""
-        return job_script(job, self.options, more_overrides=[f"\"hydra.job.id='${{{_JOB_ID}:-by-hand}}'\""])
+        return job_script(job, self.options, job_id=f"${{{_JOB_ID}:-{BY_HAND}}}")
 
     def run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
         """Return a generator that runs the scripts of runs and yields the index and exit status of each as it ends.
@@ -65,7 +66,6 @@ class LocalScheduler:
 
     def _run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
         running: dict[int, Process] = {}
-        begin = int(time.time())
         # An interrupt between the start of a script and its entry in `running` would leave the script behind
         with interrupts_deferred() as interrupt_here:
             try:
@@ -76,7 +76,7 @@ class LocalScheduler:
                         try:
                             running[index] = self._start(runs[index], index)
                         except OSError as error:
-                            _record_failed_start(runs[index], error, begin)
+                            _record_failed_start(runs[index], error)
                             yield index, _NOT_STARTED
                     time.sleep(_POLL_INTERVAL_S)
                     for index in [index for index, process in running.items() if process.poll() is not None]:
@@ -86,7 +86,7 @@ class LocalScheduler:
                     with notify_if_slow(f"Ending the runs; after {_KILL_GRACE_S} s they are killed."):
                         end_sessions([*running.values()], _KILL_GRACE_S)
                 for index, process in running.items():
-                    _record_end(runs[index], _exit_status(process), begin)
+                    _record_end(runs[index], process.pid, _exit_status(process))
 
     def _start(self, run: RunDirectory, index: int) -> Process:
         argv = [self.options.shell, str(run.script)]
@@ -102,15 +102,22 @@ def _exit_status(process: Process) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _record_end(run: RunDirectory, exit_status: int, begin: int) -> None:
-    """Record the end of a run whose script was killed before it did so."""
+def _record_end(run: RunDirectory, process_id: int, exit_status: int) -> None:
+    """Record the end of a run whose script was killed before it did so.
+
+    Args:
+        run: Directory of the run.
+        process_id: Id of the process of its script.
+        exit_status: Exit status of the script.
+    """
     # A full disk or a damaged record must not hide why the runs are ended
     with suppress(Exception):
-        if read_info(run.info).get("status") in (RunStatus.STARTING, RunStatus.RUNNING):
-            record_exit_status(run.info, exit_status, begin)
+        info = read_info(run.info)
+        if info.get("status") in (RunStatus.STARTING, RunStatus.RUNNING):
+            record_exit_status(run.info, exit_status, start_of_script(info, process_id))
 
 
-def _record_failed_start(run: RunDirectory, error: OSError, begin: int) -> None:
+def _record_failed_start(run: RunDirectory, error: OSError) -> None:
     with suppress(OSError), run.stderr.open("a", encoding="utf-8") as log:
         log.write(f"mlxp: {run.script} cannot be started: {error}\n")
-    _record_end(run, _NOT_STARTED, begin)
+    _record_end(run, os.getpid(), _NOT_STARTED)

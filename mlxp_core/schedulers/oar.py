@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
+import shlex
 import signal
 import time
 from collections.abc import Sequence
@@ -163,9 +166,12 @@ class OARScheduler(Scheduler):
         return re.sub(r"([^\w/.=,:+@%~^-])", r"\\\1", str(script))
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        # A requeued job is another job of the same array; a single job is an array of one
-        arrays = f"select array_id from jobs where job_id in ({','.join(job_ids)})"
-        return ["oarstat", "-fJ", "--sql", f"array_id in ({arrays})"]
+        # All jobs of this user that have not ended, and so also scripts that the user submitted by hand
+        wanted = [f"(job_user = '{_user()}' and state not in ('Terminated', 'Error'))"]
+        if job_ids:
+            # A requeued job is another job of the same array; a single job is an array of one
+            wanted.append(f"array_id in (select array_id from jobs where job_id in ({','.join(job_ids)}))")
+        return ["oarstat", "-fJ", "--sql", " or ".join(wanted)]
 
     def parse_states(self, output: str) -> dict[str, JobState]:
         starts: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -205,9 +211,9 @@ def _state(job: dict[str, Any]) -> JobState:
     events = [event["type"] for event in job["events"]]
     job_id, state, exit_code = str(job["Job_Id"]), job["state"], job["exit_code"]
     if state not in ("Terminated", "Error"):
-        return JobState(_STATES.get(state, "RUNNING"), job_id, job.get("message") or "")
+        return JobState(_STATES.get(state, "RUNNING"), job_id, job.get("message") or "", _script(job))
     if _is_requeued(job) and time.time() - job["stopTime"] < _RESUBMISSION_TIMEOUT_S:
-        return JobState("REQUEUED", job_id)
+        return JobState("REQUEUED", job_id, "", _script(job))
     if state == "Terminated":
         return JobState("COMPLETED" if exit_code == 0 else "FAILED", job_id)
     reasons = [f"{event['type']}: {event['description']}" for event in job["events"][-1:]]
@@ -215,6 +221,23 @@ def _state(job: dict[str, Any]) -> JobState:
         if event in events:
             return JobState(name, job_id)
     return JobState("FAILED", job_id, "".join(reasons))
+
+
+def _script(job: dict[str, Any]) -> str:
+    """The script that a job runs: the first word of its command, relative to the directory of its submission."""
+    try:
+        words = shlex.split(job.get("command") or "")
+    except ValueError:  # an open quote
+        words = []
+    return os.path.normpath(os.path.join(job.get("launchingDirectory") or "/", words[0])) if words else ""
+
+
+def _user() -> str:
+    """The name by which OAR knows this user."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container
+        return str(os.getuid())
 
 
 def _is_requeued(job: dict[str, Any]) -> bool:

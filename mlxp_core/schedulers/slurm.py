@@ -27,6 +27,8 @@ _SBATCH_OPTIONS = [
 # Input environment variables of sbatch that are not named after their option
 _VARIABLES = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _LONGEST_NAME = 1024
+# One line for each job and task: its id, state, reason and script
+_SQUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%o")
 # One less than the default of MaxArraySize
 _DEFAULT_ARRAY_SIZE = 1000
 
@@ -149,31 +151,41 @@ class SLURMScheduler(Scheduler):
         return int(found[1]) if found else None
 
     def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        return ["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", "-j", ",".join(_bases(job_ids))]
+        # All jobs of this user, and so also scripts that the user submitted by hand
+        return [*_SQUEUE, "--me"]
 
     def parse_states(self, output: str) -> dict[str, JobState]:
         states = {}
         for line in output.splitlines():
-            job_id, state, reason = (*line.split("|"), "", "")[:3]
+            job_id, state, reason, script = (*line.split("|", 3), "", "", "")[:4]
             # sacct: `CANCELLED by 1000`
-            states[job_id] = JobState(state.split()[0] if state else "", job_id, "" if reason == "None" else reason)
+            name = state.split()[0] if state else ""
+            states[job_id] = JobState(name, job_id, "" if reason == "None" else reason, script.strip())
         return states
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        # A single job that squeue has forgotten (MinJobAge after its end) is an error; one of several is left out
-        known = self.parse_states(self._ask(self.states_command(job_ids), "Invalid job id"))
-        forgotten = [job_id for job_id in job_ids if job_id not in known]
-        if forgotten:
-            rows = self.parse_states(self._accounting("-j", ",".join(_bases(forgotten)), "-o", "JobID,State"))
-            # Tasks that started have rows of their own. The others share one row, `8` or `8_[2-5]`, while they are
-            # pending and when they are cancelled together. A task cancelled while others are pending has no row
-            arrays = set(_bases(rows))
-            for job_id in forgotten:
-                if job_id in rows:
-                    known[job_id] = rows[job_id]
-                elif "_" in job_id and job_id.partition("_")[0] in arrays:
-                    known[job_id] = JobState("CANCELLED", job_id)
+        known = super().states(job_ids)
+        # Those that squeue has forgotten (MinJobAge after their end), and those of other users
+        if forgotten := [job_id for job_id in job_ids if job_id not in known]:
+            known |= self._accounted(forgotten)
+        if others := [job_id for job_id in job_ids if job_id not in known]:
+            # For a single job that it has forgotten, squeue ends with an error; one of several it leaves out
+            known |= self.parse_states(self._ask([*_SQUEUE, "-j", ",".join(_bases(others))], "Invalid job id"))
         return known
+
+    def _accounted(self, job_ids: Sequence[str]) -> dict[str, JobState]:
+        """Return the states of jobs from the accounting, as far as it has them."""
+        rows = self.parse_states(self._accounting("-j", ",".join(_bases(job_ids)), "-o", "JobID,State"))
+        # Tasks that started have rows of their own. The others share one row, `8` or `8_[2-5]`, while they are
+        # pending and when they are cancelled together. A task cancelled while others are pending has no row
+        arrays = set(_bases(rows))
+        states = {}
+        for job_id in job_ids:
+            if job_id in rows:
+                states[job_id] = rows[job_id]
+            elif "_" in job_id and job_id.partition("_")[0] in arrays:
+                states[job_id] = JobState("CANCELLED", job_id)
+        return states
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
         rows = self._ask(["squeue", "--me", "-h", "-t", "all", "-o", "%F|%o"]).splitlines()

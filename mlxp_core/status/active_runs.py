@@ -24,7 +24,7 @@ def check_not_running(directories: Sequence[Path]) -> None:
     runs = RunReader(directories[0].parent).read_some(directories)
     for run, resolved in zip(runs, StatusResolver().resolve(runs), strict=True):
         if not resolved.is_finished:
-            job = f", job {run.job_id}" if run.job_id else ""
+            job = f", job {', '.join(resolved.jobs)}" if resolved.jobs else ""
             reason = f", {resolved.reason}" if resolved.reason else ""
             raise RunDirectoryError(
                 f"The run in {run.directory.path} is not finished ({resolved.status}{job}{reason}), and another run "

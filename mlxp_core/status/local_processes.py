@@ -7,41 +7,6 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-# Times in records and the system's boot time are whole seconds
-_TOLERANCE_S = 2
-
-
-def is_alive(process_id: int, at: float) -> bool | None:
-    """Return whether the process that had an id at a given time is alive; None if this user may not know.
-
-    Process ids are reused, so a process that started later is another one.
-
-    Args:
-        process_id: Id of a process on this machine.
-        at: Time in seconds since the epoch.
-    """
-    import psutil
-
-    if process_id <= 0:  # stands for several processes
-        return False
-    try:
-        process = psutil.Process(process_id)
-        is_same = process.create_time() <= at + _TOLERANCE_S
-        return is_same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.ZombieProcess:
-        return False
-    except psutil.NoSuchProcess:
-        pass
-    except psutil.AccessDenied:
-        return None
-    try:
-        os.kill(process_id, 0)  # another user's process may be hidden (/proc mounted with hidepid)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return None
-
 
 def running_scripts() -> dict[str, int]:
     """Return the job scripts that shells on this machine execute: the shell's process id by the script's path."""

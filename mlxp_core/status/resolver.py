@@ -1,20 +1,28 @@
-"""The statuses of many runs, with a single query per scheduler for the runs whose own record is not conclusive."""
+"""The statuses of many runs, from their records, one query for each scheduler, and the processes on this machine."""
 
 from __future__ import annotations
 
 import fcntl
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from mlxp_core.files import read_regular
+from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.info import RunStatus, restarted, seconds
-from mlxp_core.runs.reader import RunRecord
+from mlxp_core.runs.reader import RunReader, RunRecord
+from mlxp_core.runs.start_lock import is_locked
+from mlxp_core.runs.starts import is_alive_here
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.job_history import known_final_state, record_final_states
-from mlxp_core.status.local_processes import is_alive, running_scripts
+from mlxp_core.status.local_processes import running_scripts
 from mlxp_core.status.rules import COMPLETE, Basis, ResolvedStatus, completed, status_from_job, status_from_process
-from mlxp_core.status.scheduler_queries import SchedulerQueries
+from mlxp_core.status.scheduler_queries import Answer, SchedulerQueries
 
 # A scheduler may requeue a job that has ended (SLURM while it knows the job, MinJobAge), but not after so long
 _REQUEUE_WINDOW_S = 24 * 3600
@@ -29,7 +37,7 @@ class StatusResolver:
         self._pending: set[str] = set()
         self._host = socket.gethostname()
         self._scripts: dict[str, int] | None = None
-        self._locked: dict[Path, bool] = {}
+        self._locked_launches: dict[Path, bool] = {}
 
     @property
     def notes(self) -> list[str]:
@@ -44,52 +52,94 @@ class StatusResolver:
     def resolve(self, runs: Sequence[RunRecord]) -> list[ResolvedStatus]:
         """Return the status of each run, and record the final states of jobs, as schedulers forget them."""
         self._queries.start(run.launch for run in runs)
-        self._scripts, self._locked = None, {}
-        conclusive = [_is_conclusive(run) for run in runs]
+        self._scripts, self._locked_launches = None, {}
+        # Each scheduler is asked, even if all records are conclusive: the user may have submitted a script again
         job_ids: dict[str, list[str]] = {}
-        for run, is_conclusive in zip(runs, conclusive, strict=True):
-            if not is_conclusive and run.first_job_id and run.scheduler and _needs_query(run):
-                job_ids.setdefault(run.scheduler, []).append(run.first_job_id)
+        for run in runs:
+            if run.scheduler and run.submission is not None and run.job_ids:
+                asked = job_ids.setdefault(run.scheduler, [])
+                if _needs_query(run):
+                    asked += run.job_ids
         answers = {name: self._queries.states(name, list(dict.fromkeys(ids))) for name, ids in job_ids.items()}
         final: list[tuple[RunRecord, JobState]] = []
-        statuses = []
-        for run, is_conclusive in zip(runs, conclusive, strict=True):
-            if is_conclusive:
-                statuses.append(COMPLETE)
-                continue
-            answer = answers.get(run.scheduler or "")
-            state = self._state(run, answer)
-            if state is not None and state.is_final and state.name != "COMPLETED":
-                final.append((run, state))
-            answered = answer is not None or not _needs_query(run)
-            statuses.append(self._status(run, state, answered=answered))
+        statuses = [self._resolve(run, answers, final) for run in runs]
         record_final_states(final)
         return statuses
 
-    def _state(self, run: RunRecord, answer: dict[str, JobState] | None) -> JobState | None:
-        """Return the state of a run's job, from the scheduler's answer or as recorded earlier."""
-        if run.first_job_id is None:
+    def _resolve(
+        self, run: RunRecord, answers: Mapping[str, Answer | None], final: list[tuple[RunRecord, JobState]]
+    ) -> ResolvedStatus:
+        answer = answers.get(run.scheduler or "")
+        jobs = self._active_jobs(run, answers)
+        if _is_conclusive(run) and not jobs:
+            return COMPLETE
+        state = self._state(run, answer)
+        if state is not None and state.is_final and state.name != "COMPLETED":
+            final.append((run, state))
+        status = self._status(run, state, jobs, answered=answer is not None or not _needs_query(run))
+        if status.basis is Basis.INFERRED and (now := _changed(run)) is not None:
+            # It started or ended between the reading of its record and the query
+            return self._resolve(now, answers, final)
+        return status._replace(jobs=tuple(job.job_id for job in jobs))
+
+    def _active_jobs(self, run: RunRecord, answers: Mapping[str, Answer | None]) -> list[JobState]:
+        """Return the jobs that run the run's script, or are to run it: those known by id, and those found by script."""
+        found: dict[str, JobState] = {}
+        for name, answer in answers.items():
+            if answer is None:
+                continue
+            jobs = [answer.states.get(job_id) for job_id in run.job_ids] if name == run.scheduler else []
+            if answer.by_script:
+                jobs += [job for script in run.scripts for job in answer.by_script.get(script, ())]
+            found |= {job.job_id: job for job in jobs if job is not None and not job.is_final}
+        return list(found.values())
+
+    def _state(self, run: RunRecord, answer: Answer | None) -> JobState | None:
+        """Return the state of a run's current job, from the scheduler's answer or as recorded earlier."""
+        if run.job_id is None:
             return None
-        job = f"{run.scheduler} {run.first_job_id}"
-        state = None if answer is None else answer.get(run.first_job_id)
+        job = f"{run.scheduler} {run.job_id}"
+        state = None if answer is None else answer.states.get(run.job_id)
+        if state is None and answer is not None and run.submitted_job is not None:
+            # A job that was restarted as another one is known by its first and by its last id only
+            first = answer.states.get(run.submitted_job)
+            state = first if first is not None and first.job_id != run.submitted_job else None
         if state is None and (known := known_final_state(run)):
-            return JobState(known.state, run.first_job_id, known.reason)
+            return JobState(known.state, run.job_id, known.reason)
         if state is None and answer is not None and job in self._pending:
             # SLURM removes a task that is cancelled while pending from its array, and forgets it
-            return JobState("CANCELLED", run.first_job_id)
+            return JobState("CANCELLED", run.job_id)
         if state is not None and not state.has_started:
             self._pending.add(job)
         elif answer is not None:
             self._pending.discard(job)
         return state
 
-    def _status(self, run: RunRecord, state: JobState | None, *, answered: bool) -> ResolvedStatus:
-        if run.problem and (run.info or not run.is_unsubmitted):
+    def _status(
+        self, run: RunRecord, state: JobState | None, jobs: Sequence[JobState], *, answered: bool
+    ) -> ResolvedStatus:
+        if run.problem and (run.info or not run.is_unsubmitted or jobs):
             status = "DAMAGED" if run.problem.endswith("is damaged") else "UNKNOWN"
-            return ResolvedStatus(status, run.problem, True, Basis.INFERRED)
+            return ResolvedStatus(status, run.problem, not jobs, Basis.INFERRED)
         if run.job_id is None:
-            return self._status_without_job(run)
-        info = restarted(dict(run.info)) if run.submitted_again else run.info
+            resolved = self._status_without_job(run) if run.start or not jobs else None
+        else:
+            resolved = self._status_from_job(run, run.info, state, answered=answered)
+            # SLURM loses the processes of a job whose shell was killed, and the job of a lost node goes on for a while
+            outlives = resolved.is_finished and run.info.get("status") == RunStatus.RUNNING
+            if outlives and run.start and self._is_alive(run):
+                return ResolvedStatus("RUNNING", f"its process runs, but {resolved.reason}", False, Basis.RECORD)
+        others = [job for job in jobs if state is None or job.job_id != state.job_id]
+        if others and (resolved is None or resolved.is_finished):
+            # The script was submitted again, and has not started the application yet
+            waiting = sorted(others, key=lambda job: not job.has_started)[0]
+            return self._status_from_job(run, restarted(dict(run.info)), waiting, answered=True)
+        assert resolved is not None
+        return resolved
+
+    def _status_from_job(
+        self, run: RunRecord, info: Mapping[str, Any], state: JobState | None, *, answered: bool
+    ) -> ResolvedStatus:
         shares_job = run.launch is not None and run.launch.shares_jobs
         title = self._queries.title(run.scheduler)
         return status_from_job(info, state, answered=answered, title=title, shares_job=shares_job)
@@ -100,9 +150,9 @@ class StatusResolver:
             if run.launch.dry_run:
                 return ResolvedStatus("NOT_SUBMITTED", "it was a dry run", True, Basis.INFERRED)
             launch = run.launch.directory
-            if launch not in self._locked:
-                self._locked[launch] = _is_locked(launch)
-            if self._locked[launch]:
+            if launch not in self._locked_launches:
+                self._locked_launches[launch] = _is_locked_launch(launch)
+            if self._locked_launches[launch]:
                 return ResolvedStatus("NOT_SUBMITTED", "its launch is submitting it", False, Basis.INFERRED)
             resume = f"'mlxp resume {launch.parent}'"
             if run.launch.was_asked(run.recorded_as):
@@ -112,47 +162,51 @@ class StatusResolver:
                 return ResolvedStatus("UNKNOWN", reason, True, Basis.INFERRED)
             reason = f"its launch was interrupted; {resume} submits it"
             return ResolvedStatus("NOT_SUBMITTED", reason, True, Basis.INFERRED)
-        return status_from_process(run.info, self._is_alive(run))
+        return status_from_process(run.info, run.process, self._is_alive(run))
 
     def _is_alive(self, run: RunRecord) -> bool | None:
         """Return whether the run's process or its script is alive; None if that cannot be checked."""
-        info = run.info
-        if info.get("status") not in (RunStatus.STARTING, RunStatus.RUNNING):
+        if run.info.get("status") not in (RunStatus.STARTING, RunStatus.RUNNING):
             return None
-        process_id, start = info.get("process_id"), seconds(info.get("start_time"))
-        if info.get("hostname") not in (None, self._host):
+        alive = is_alive_here(run.process)
+        if alive is not False and run.start is not None and is_locked(run.directory.lock):
+            return True
+        if alive:
+            return True
+        if run.process.get("hostname") not in (None, self._host):
             return None
-        if isinstance(process_id, int):
-            try:
-                recorded_at = start if start is not None else run.directory.info.stat().st_mtime
-            except OSError:
-                return None
-            alive = is_alive(process_id, recorded_at)
-            if alive is not False:
-                return alive
         # Its script may be about to start the application, or to record its end
         if self._scripts is None:
             self._scripts = running_scripts()
-        if str(run.directory.script) in self._scripts:
-            return True
-        return False if isinstance(process_id, int) else None
+        return True if any(script in self._scripts for script in run.scripts) else alive
 
 
 def _needs_query(run: RunRecord) -> bool:
-    """Return whether the scheduler may know more about the job of an inconclusive run than is recorded."""
-    if run.submitted_again:
-        return True
+    """Return whether the scheduler may know more about the jobs of a run than is recorded."""
+    if _is_conclusive(run):
+        return False
     known = known_final_state(run)
     observed = seconds(known.at) if known else None
     return observed is None or time.time() - observed < _REQUEUE_WINDOW_S
 
 
 def _is_conclusive(run: RunRecord) -> bool:
-    """Return whether the run's own record is enough to determine its status."""
-    return completed(run.info) and not run.submitted_again and not run.is_unsubmitted
+    """Return whether the run's own record is enough to determine its status, if no other job runs its script."""
+    return completed(run.info) and not run.is_unsubmitted
 
 
-def _is_locked(launch: Path) -> bool:
+def _changed(run: RunRecord) -> RunRecord | None:
+    """Return the run as it is now, if its record has changed since it was read; None if it has not."""
+    try:
+        if load_yaml(read_regular(run.directory.info)) == run.info:
+            return None
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    (now,) = RunReader(Path(run.path).parent).read_some([Path(run.path)])
+    return replace(now, name=run.name) if now.info != run.info else None
+
+
+def _is_locked_launch(launch: Path) -> bool:
     """Return whether a launch is being submitted now."""
     try:
         with (launch / "lock").open("rb") as file:

@@ -39,12 +39,14 @@ class ResolvedStatus(NamedTuple):
         reason: Short explanation, where the status needs one.
         is_finished: Whether the status is final: nothing changes it until a user restarts the run.
         basis: What the status is based on.
+        jobs: Ids of the jobs that run the run's script, or are to run it.
     """
 
     status: str
     reason: str
     is_finished: bool
     basis: Basis
+    jobs: tuple[str, ...] = ()
 
     @property
     def has_failed(self) -> bool:
@@ -104,11 +106,12 @@ def status_from_job(
     return ResolvedStatus("FAILED", reason, True, Basis.INFERRED)
 
 
-def status_from_process(info: Mapping[str, Any], is_alive: bool | None) -> ResolvedStatus:
+def status_from_process(info: Mapping[str, Any], process: Mapping[str, Any], is_alive: bool | None) -> ResolvedStatus:
     """Return the status of a run that has no batch scheduler, or was started by hand.
 
     Args:
         info: The run's record.
+        process: Identity of its process, or of the one that is to start it; empty if none is recorded.
         is_alive: Whether its process is alive, or the process that is to start it; None if that cannot be checked from
             this machine.
     """
@@ -118,16 +121,16 @@ def status_from_process(info: Mapping[str, Any], is_alive: bool | None) -> Resol
     is_waiting = status == RunStatus.STARTING  # then the recorded process is the one that is to start the run
     if is_alive:
         return ResolvedStatus("PENDING" if is_waiting else status, "", False, Basis.RECORD)
-    process = f"process {info.get('process_id')} on {info.get('hostname')}"
-    if info.get("process_id") is None:
+    if not process:
         return ResolvedStatus("UNKNOWN", f"recorded as {status}, without a process", True, Basis.INFERRED)
+    name = f"process {process.get('process_id')} on {process.get('hostname')}"
     if is_alive is None:
-        reason = f"recorded as {status}; {process} cannot be checked from this host"
+        reason = f"recorded as {status}; {name} cannot be checked from this host"
         return ResolvedStatus("UNKNOWN", reason, True, Basis.INFERRED)
     if is_waiting:
-        reason = f"{process}, which was to start it, has ended"
+        reason = f"{name}, which was to start it, has ended"
         return ResolvedStatus("NOT_SUBMITTED", reason, True, Basis.INFERRED)
-    reason = f"{process} has ended without recording an exit: it was killed"
+    reason = f"{name} has ended without recording an exit: it was killed"
     return ResolvedStatus("FAILED", reason, True, Basis.INFERRED)
 
 

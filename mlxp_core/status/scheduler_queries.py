@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlxp_core import console
@@ -17,7 +19,25 @@ if TYPE_CHECKING:
 
 # Maximum number of job ids in one command: an argument has at most 128 KiB (MAX_ARG_STRLEN)
 _IDS_PER_QUERY = 10_000
+# Schedulers that report the script of each job of this user
+_REPORT_SCRIPTS = {
+    f"{module}{name}" for name in ("SLURMScheduler", "OARScheduler") for module in ("", "mlxp_core.schedulers.")
+}
 _FALLBACK = "showing the last recorded status of its runs."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a scheduler.
+
+    Attributes:
+        states: State of each job, by its id at the submission and by its present id.
+        by_script: The jobs that have not ended, by the script that they run, a path without links and as the scheduler
+            has it.
+    """
+
+    states: Mapping[str, JobState]
+    by_script: Mapping[str, Sequence[JobState]]
 
 
 class SchedulerQueries:
@@ -39,15 +59,20 @@ class SchedulerQueries:
         self.notes, self.unresponsive = [], set()
         self._launches.update({launch.scheduler: launch for launch in launches if launch is not None})
 
-    def states(self, name: str, job_ids: Sequence[str]) -> dict[str, JobState] | None:
-        """Return the states of a scheduler's jobs, by job id; None if the scheduler gives no usable answer.
+    def states(self, name: str, job_ids: Sequence[str]) -> Answer | None:
+        """Return a scheduler's answer about jobs; None if it gives no usable one.
 
         Args:
             name: Name of the scheduler's class, dotted unless it is one of this package.
-            job_ids: Ids with which the jobs were submitted.
+            job_ids: Ids with which the jobs were submitted. Without any, only a scheduler that reports scripts is
+                asked, and one that does not respond is not reported: what is recorded is enough.
         """
-        scheduler = self._scheduler(name)
+        scheduler = self._scheduler(name) if job_ids or name in _REPORT_SCRIPTS else None
         if scheduler is None:
+            return None
+        if not job_ids:
+            with suppress(MlxpError, ValueError, LookupError, TypeError):
+                return _answer(scheduler.states([]))
             return None
         from mlxp_core.schedulers.base import Scheduler
 
@@ -68,8 +93,7 @@ class SchedulerQueries:
             self.unresponsive.add(name)
             self.notes.append(f"The answer of {scheduler.title} cannot be read ({error!r}); {_FALLBACK}")
             return None
-        # A job that was restarted under another id may be known by that id only
-        return {state.job_id: state for state in states.values()} | states
+        return _answer(states)
 
     def title(self, name: str | None) -> str:
         """Return a scheduler's name in messages."""
@@ -84,6 +108,16 @@ class SchedulerQueries:
                 self._schedulers[name] = None
                 self.notes.append(f"{error} {_FALLBACK.capitalize()}")
         return self._schedulers[name]
+
+
+def _answer(states: Mapping[str, JobState]) -> Answer:
+    by_script: dict[str, list[JobState]] = {}
+    for state in states.values():
+        if state.script and not state.is_final:
+            for script in {state.script, os.path.realpath(state.script)}:
+                by_script.setdefault(script, []).append(state)
+    # A job that was restarted under another id may be known by that id only
+    return Answer({state.job_id: state for state in states.values()} | dict(states), by_script)
 
 
 def scheduler_to_ask(name: str, launch: LaunchRecord | None) -> Scheduler:

@@ -96,6 +96,14 @@ class Cluster:
         command = {"slurm": "scancel", "oar": "oardel"}[self.launcher]
         self.output(command, *dict.fromkeys(job_ids))
 
+    def submit(self, app: App, script: str, *, hold: bool = False) -> str:
+        """Submit a script by hand, as a user would in the application's directory; return the id of the job."""
+        if self.launcher == "slurm":
+            answer = app.call("sbatch", *(["--hold"] if hold else []), script).stdout
+            return str(re.findall(r"Submitted batch job (\d+)", answer)[0])
+        answer = app.call("oarsub", *(["--hold"] if hold else []), "-S", script).stdout
+        return str(re.findall(r"OAR_JOB_ID=(\d+)", answer)[0])
+
     def output(self, *argv: str) -> str:
         """What one of the scheduler's programs prints, for root."""
         environment = {**os.environ, **self.environment}

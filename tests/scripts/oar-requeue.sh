@@ -9,18 +9,25 @@
 #OAR -t idempotent
 
 export MLXP_RUN_DIR=/home/me/tutorial/logs/5
-start_time=$(date +%s)
-# Record how the run ends, even if a signal ends it.
-record_end() { cd / && /home/me/.venv/bin/python -m mlxp_core.jobs.record_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$start_time"; }
+export MLXP_JOB_ID="${OAR_JOB_ID:-by-hand}"
+export MLXP_START=$(date +%s%N)-$$
+# Record how the run ends, even if a signal ends it. A run that completed has recorded its end itself.
+record_end() {
+    cd / || exit
+    if [ "$1" = 0 ] && grep -qsx "completed_start: $MLXP_START" "$MLXP_RUN_DIR"/metadata/info.yaml; then
+        echo 'exit_status: 0' >> "$MLXP_RUN_DIR"/metadata/info.yaml && return
+    fi
+    /home/me/.venv/bin/python -m mlxp_core.jobs.record_end "$MLXP_RUN_DIR"/metadata/info.yaml "$1" "$MLXP_START"
+}
 trap 'record_end $?' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 138' USR1; trap 'exit 140' USR2
 
-cd /home/me/tutorial || exit
+cd /home/me/tutorial || { echo "mlxp: This run's code is gone. If it was a safe copy, 'mlxp resubmit' makes it again." >&2; exit 1; }
 # The exit status is that of the application, which receives a signal when the time limit is near.
 cd / && exec /home/me/.venv/bin/python -m mlxp_core.jobs.requeue_wrapper --signal USR1 --grace-s 60 --max-requeues 3 \
     --job "${OAR_ARRAY_ID:-by-hand}" --exit-status 99 --min-runtime-s 60 \
-    --directory "$OLDPWD" --info "$MLXP_RUN_DIR"/metadata/info.yaml --start "$start_time" -- \
+    --directory "$OLDPWD" --info "$MLXP_RUN_DIR"/metadata/info.yaml --start "$MLXP_START" -- \
 /home/me/.venv/bin/python -u main.py \
     lr=0.001 seed=1 \
     hydra/launcher=x \
-    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id='${OAR_JOB_ID:-by-hand}'"
+    hydra.mode=RUN hydra.run.dir=/home/me/tutorial/logs/5 "hydra.job.id='$MLXP_JOB_ID'"
