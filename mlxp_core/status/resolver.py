@@ -80,6 +80,8 @@ class StatusResolver:
         if status.basis is Basis.INFERRED and (now := _changed(run)) is not None:
             # It started or ended between the reading of its record and the query
             return self._resolve(now, answers, final)
+        if answer is None and run.job_id and not status.is_finished:
+            return status._replace(jobs=(run.job_id,))
         return status._replace(jobs=tuple(job.job_id for job in jobs))
 
     def _active_jobs(self, run: RunRecord, answers: Mapping[str, Answer | None]) -> list[JobState]:
