@@ -1,8 +1,10 @@
-"""Output for the user: plain lines, and a progress bar on a terminal."""
+"""Output for the user: plain lines, and a progress bar on a terminal; no text of a run controls the terminal."""
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sized
@@ -18,20 +20,65 @@ if TYPE_CHECKING:
 SILENT = 1_000
 # Runs that are named one by one
 NAMED = 20
+# Characters that control a terminal (C0 and C1, ECMA-48), or the direction of a line
+_CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_CONTROLS = re.compile(f"[{_CONTROL}]")
+_CONTROLS_AND_BREAKS = re.compile(f"[{_CONTROL}\t\n\u2028\u2029]")
+# Colors, movements of the cursor and the like, which programs write for their own terminal
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_BEGINNING = re.compile(r"\x1b(\[[0-?]{0,32}[ -/]{0,8})?$")
 # Messages that notify_if_slow has printed
 _notified: set[str] = set()
 
 
-def say(text: str, stream: TextIO | None = None) -> bool:
+def escaped(text: str, *, one_line: bool = False) -> str:
+    """Escape characters that control a terminal, as Python does: `\\x1b`.
+
+    Args:
+        text: Text that may come from a run: overrides, records, metrics, logs.
+        one_line: Whether to escape line breaks and tabs, too.
+    """
+    pattern = _CONTROLS_AND_BREAKS if one_line else _CONTROLS
+    return pattern.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def without_sequences(text: str) -> str:
+    """Remove complete escape sequences such as colors."""
+    return _SEQUENCE.sub("", text)
+
+
+class LogText:
+    """A log as text for a terminal, block by block: without escape sequences, but with progress bars."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def add(self, block: bytes) -> str:
+        """Return the text of the next block; an escape sequence that it only begins waits for the block after it."""
+        text = self._rest + self._decoder.decode(block)
+        beginning = _BEGINNING.search(text)
+        self._rest = beginning[0] if beginning else ""
+        text = without_sequences(text.removesuffix(self._rest))
+        return _CONTROLS.sub(lambda found: found[0] if found[0] in "\r\b" else escaped(found[0]), text)
+
+
+def say(text: str, stream: TextIO | None = None, *, styled: bool = False) -> bool:
     """Print a line to stdout or another stream, and flush it.
 
     The program continues if the other end of a pipe is closed, and characters that the stream cannot encode are
-    escaped.
+    escaped, as are those that control a terminal.
+
+    Args:
+        text: The line, or several.
+        stream: Where to print it; None for stdout.
+        styled: Whether the text has colors; then the caller has escaped the rest.
 
     Returns:
         Whether the line was written. After a closed pipe, everything else for that stream is dropped.
     """
     stream = sys.stdout if stream is None else stream
+    text = text if styled else escaped(text)
     try:
         try:
             print(text, file=stream, flush=True)
@@ -91,10 +138,6 @@ class Progress:
     def note(self, text: str) -> None:
         """Show what the other runs do, on a terminal only."""
 
-    def say(self, text: str) -> None:
-        """Print a line between the reports."""
-        say(text)
-
 
 class _Bar(Progress):
     """Progress as a bar on a terminal, with a line for each run that ended."""
@@ -107,14 +150,11 @@ class _Bar(Progress):
         from rich.text import Text
 
         status = Text("COMPLETE", "green") if succeeded else Text("FAILED  ", "red")
-        self.bar.console.print(Text.assemble("  ", status, "  ", line))
+        self.bar.console.print(Text.assemble("  ", status, "  ", escaped(line)))
         self.bar.advance(self.task)
 
     def note(self, text: str) -> None:
         self.bar.update(self.task, note=text)
-
-    def say(self, text: str) -> None:
-        self.bar.console.print(text, markup=False)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def read_regular(path: Path | str) -> bytes:
     Raises:
         OSError: The file cannot be read, or is not a regular file.
     """
+    return read_with_owner(path)[0]
+
+
+def read_with_owner(path: Path | str) -> tuple[bytes, int]:
+    """Return the content of a regular file, and the user id of its owner.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO is opened without waiting for a writer
     try:
         status = os.fstat(descriptor)
@@ -68,9 +78,19 @@ def read_regular(path: Path | str) -> bytes:
         content = os.read(descriptor, status.st_size)
         while len(content) < status.st_size and (more := os.read(descriptor, status.st_size - len(content))):
             content += more
-        return content
+        return content, status.st_uid
     finally:
         os.close(descriptor)
+
+
+def name_of_user(uid: int | None) -> str:
+    """Return the login name of a user, or `user 1000` where the id has no name."""
+    if uid is None:
+        return "an unknown user"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def cannot_write(path: Path, error: OSError) -> RunDirectoryError:

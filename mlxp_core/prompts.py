@@ -48,7 +48,7 @@ def _prompt(text: str, **options: Any) -> str:
     import click
 
     try:
-        answer: str = click.prompt(text, prompt_suffix="", err=not _is_terminal(sys.stdout), **options)
+        answer: str = click.prompt(console.escaped(text), prompt_suffix="", err=not _is_terminal(sys.stdout), **options)
     except click.Abort as abort:  # click's answer to both Ctrl-C and the end of the input
         if isinstance(abort.__context__, EOFError):
             raise NoAnswerError("The input ended before the question was answered. Nothing was launched.") from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mlxp_core.errors import NoRunsError, SelectionError
+from mlxp_core.files import name_of_user
 from mlxp_core.paths import path_ranges
 from mlxp_core.runs.discovery import find_runs
 from mlxp_core.runs.reader import RunReader, RunRecord
@@ -90,11 +90,9 @@ def check_own(runs: Sequence[RunRecord]) -> None:
     for run in runs:
         owner = Path(run.path).stat().st_uid
         if owner != os.getuid():
-            try:
-                name = pwd.getpwuid(owner).pw_name
-            except KeyError:
-                name = f"user {owner}"
-            raise SelectionError(f"{run.path} belongs to {name}; only the owner can do this. Nothing was done.")
+            raise SelectionError(
+                f"{run.path} belongs to {name_of_user(owner)}; only the owner can do this. Nothing was done."
+            )
 
 
 def sharing_jobs(runs: Sequence[RunRecord]) -> list[RunRecord]:

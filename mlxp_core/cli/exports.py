@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from math import isfinite
@@ -14,12 +16,16 @@ from mlxp_core.results.rows import COLUMNS
 if TYPE_CHECKING:
     from mlxp_core.results.rows import Row
 
+# Characters that control a terminal, and that JSON does not escape
+_ESCAPED_IN_JSON = "[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+
 
 def print_json(rows: Sequence[Row], names: Sequence[str] | None) -> None:
     """Print a list of objects, one per line, with the named columns or all."""
     keys = names or list(COLUMNS)
     lines = [json.dumps({key: _plain(row.shown(key)) for key in keys}, default=str, ensure_ascii=False) for row in rows]
-    say("[\n" + ",\n".join(lines) + "\n]")
+    text = "[\n" + ",\n".join(lines) + "\n]"
+    say(re.sub(_ESCAPED_IN_JSON, lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
@@ -30,11 +36,15 @@ def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
     if names is None:
         keys.remove("metrics")
         keys += list(dict.fromkeys(key for row in rows for key in row.metrics))
-    writer = csv.writer(sys.stdout)
+    on_terminal = sys.stdout.isatty()
+    file = io.StringIO() if on_terminal else sys.stdout
+    writer = csv.writer(file, lineterminator="\n" if on_terminal else "\r\n")
     writer.writerow(keys)
     for row in rows:
         values = (row.shown(key) for key in keys)
         writer.writerow([" ".join(value) if isinstance(value, list) else value for value in values])
+    if isinstance(file, io.StringIO):
+        say(file.getvalue().removesuffix("\n"))
 
 
 def _plain(value: Any) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlxp_core.cli.options import in_directory, status_and_reason
-from mlxp_core.console import say
+from mlxp_core.console import LogText, say
 
 if TYPE_CHECKING:
     from mlxp_core.runs.reader import RunRecord
@@ -32,7 +33,8 @@ _READ_INTERVAL_S = 0.5
 def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> None:
     """Print the output of a run (stdout or stderr).
 
-    RUN is a number or the path of a run's directory.
+    RUN is a number or the path of a run's directory. On a terminal, colors and other escape sequences are left out; in
+    a pipe the output is unchanged: mlxp log 12 | less -R
 
     \b
     Examples:
@@ -52,9 +54,19 @@ def log(run: str, follow: bool, err: bool, interval: float, directory: Path) -> 
     if not file.exists():
         say(_why_missing(found, file), sys.stderr)
         sys.exit(1)
+    write = _writer()
     with file.open("rb") as stream:
         while block := stream.read(1 << 16):
-            sys.stdout.buffer.write(block)
+            write(block)
+
+
+def _writer() -> Callable[[bytes], object]:
+    """Return the function that writes blocks of a log to stdout, unchanged unless that is a terminal."""
+    if not sys.stdout.isatty():
+        return sys.stdout.buffer.write
+    text = LogText()
+    encoding = sys.stdout.encoding
+    return lambda block: sys.stdout.buffer.write(text.add(block).encode(encoding, "backslashreplace"))
 
 
 def _why_missing(run: RunRecord, file: Path) -> str:
@@ -72,7 +84,7 @@ def _follow(run: RunRecord, file: Path, interval: float) -> int:
     from mlxp_core.status.resolver import StatusResolver
 
     reader, states = RunReader(run.directory.path.parent), StatusResolver()
-    stdout = sys.stdout.buffer
+    write = _writer()
     place, record, asked_at = 0, None, float("-inf")
     printed_notes: list[str] = []
     while True:
@@ -92,8 +104,8 @@ def _follow(run: RunRecord, file: Path, interval: float) -> int:
                 stream.seek(place)
                 while block := stream.read(1 << 16):
                     place += len(block)
-                    stdout.write(block)
-                stdout.flush()
+                    write(block)
+                sys.stdout.flush()
         except FileNotFoundError:
             pass
         if resolved.is_finished:

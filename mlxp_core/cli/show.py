@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlxp_core.cli.options import in_directory
-from mlxp_core.console import say
+from mlxp_core.console import escaped, say, without_sequences
 
 if TYPE_CHECKING:
     from mlxp_core.results.rows import Row
@@ -45,7 +45,7 @@ def show(runs: tuple[str, ...], directory: Path) -> None:
     has_colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for place, (run, resolved) in enumerate(zip(found, statuses, strict=True)):
         text = "\n".join([*([""] if place else []), *_details(Row(run, resolved, FileCache(None)))])
-        say(text if has_colors else click.unstyle(text))
+        say(text if has_colors else click.unstyle(text), styled=has_colors)
     for note in states.notes:
         say(note, sys.stderr)
 
@@ -56,10 +56,10 @@ def _details(row: Row) -> Iterator[str]:
 
     reason = f": {row.resolved.reason}" if row.resolved.reason else ""
     status = click.style(row.resolved.status, fg=color(row.resolved.status))
-    yield f"{row.run.path} is {status}{reason}"
+    yield f"{escaped(row.run.path)} is {status}{escaped(reason)}"
     for title, text in _facts(row):
         for line in text.splitlines():
-            yield f"  {title:<10} {line}"
+            yield f"  {title:<10} {escaped(line)}"
             title = ""
     directory = row.run.directory
     for file in (directory.stdout, directory.stderr):
@@ -67,7 +67,7 @@ def _details(row: Row) -> Iterator[str]:
         if lines:
             yield ""
             yield f"  Last {f'{len(lines)} lines' if len(lines) > 1 else 'line'} of {file.name}:"
-            yield from (f"    {line}" for line in lines)
+            yield from (f"    {escaped(line)}" for line in lines)
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:
@@ -146,4 +146,5 @@ def _last_lines(file: Path) -> list[str]:
     except OSError:
         return []
     # A progress bar rewrites one line after a carriage return
-    return [line.rpartition("\r")[2] for line in text.rstrip().split("\n")[-_LAST_LINES:] if line.strip()]
+    lines = without_sequences(text)
+    return [line.rpartition("\r")[2] for line in lines.rstrip().split("\n")[-_LAST_LINES:] if line.strip()]

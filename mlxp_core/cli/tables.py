@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mlxp_core.console import say
+from mlxp_core.console import escaped, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +36,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Se
         rows: Cells of each row.
         spare: Columns to leave out if the terminal is too narrow, first one first.
     """
+    rows = [[escaped(cell, one_line=True) for cell in row] for row in rows]
     if not sys.stdout.isatty() or len(rows) > _MAX_RICH_ROWS:
         say("\n".join(plain_lines([columns, *rows])))
         return
@@ -69,7 +70,10 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         else:
             table.add_column(column, no_wrap=column in ("run", "status"), overflow="fold")
     for row in rows:
-        cells = (Text(cell, color(cell) if name == "status" else "") for name, cell in zip(columns, row, strict=True))
+        cells = (
+            Text(escaped(cell, one_line=True), color(cell) if name == "status" else "")
+            for name, cell in zip(columns, row, strict=True)
+        )
         table.add_row(*cells)
     return table
 

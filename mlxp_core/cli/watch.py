@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlxp_core.cli.options import directory_argument, status_and_reason
-from mlxp_core.console import count, say
+from mlxp_core.console import count, escaped, say
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -110,8 +110,8 @@ def _screen(look: Look, changes: deque[Change], height: int) -> Group:
     parts: list[RenderableType] = [bar, Text(_counts(look)), table]
     if len(shown) < len(rows):
         parts.append(Text(f"and {len(rows) - len(shown)} more: mlxp ls"))
-    parts += [Text(_line(change), "dim") for change in changes]
-    parts += [Text(note, "yellow") for note in look.notes]
+    parts += [Text(escaped(_line(change)), "dim") for change in changes]
+    parts += [Text(escaped(note), "yellow") for note in look.notes]
     return Group(*parts)
 
 

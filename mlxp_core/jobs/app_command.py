@@ -27,7 +27,7 @@ class AppCommand:
         hydra_options: Hydra's own options (--config-name, ...).
         cwd: Directory in which the application starts.
         environment: Variables on which the start depends (PYTHONPATH).
-        env_copy: Variables in hydra.job.env_copy, for a job that does not inherit them.
+        env_copy: Variables in hydra.job.env_copy, only for jobs that do not inherit them.
     """
 
     start: tuple[str, ...]

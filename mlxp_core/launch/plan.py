@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxp_core.files import name_of_user
 from mlxp_core.jobs.app_command import AppCommand
 from mlxp_core.jobs.script import Job
 from mlxp_core.paths import path_ranges, short_path
@@ -50,6 +52,7 @@ class Plan:
         runs: The runs, in the order of their numbers.
         is_resubmission: Whether the runs were launched before. Their scripts are then submitted as they are on disk,
             and their records are continued.
+        foreign: Why this process must not run code that the plan names: another user owns its file. Empty otherwise.
     """
 
     scheduler: str
@@ -62,6 +65,7 @@ class Plan:
     array_size: int
     runs: Sequence[PlannedRun]
     is_resubmission: bool = False
+    foreign: str = ""
 
     def write(self, path: Path) -> None:
         """Write plan.json, whole or not at all.
@@ -133,6 +137,7 @@ class Plan:
                 array_size=plan.array_size,
                 runs=runs,
                 is_resubmission=plan.is_resubmission,
+                foreign="" if plan.owner == os.getuid() else f"{path} belongs to {name_of_user(plan.owner)}",
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.config.options import read_options
-from mlxp_core.errors import RunDirectoryError, SchedulerUnavailableError
+from mlxp_core.errors import OptionError, RunDirectoryError, SchedulerUnavailableError
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import Launch, make_directory
 from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
@@ -69,8 +69,13 @@ def scheduler_of(plan: Plan) -> Scheduler:
     """Return the scheduler of a launch. A user's class is imported from where the application finds its own modules.
 
     Raises:
-        OptionError: The class is not found there, or refuses the options.
+        OptionError: The class is not found there, or refuses the options, or another user wrote the plan.
     """
+    if plan.foreign:
+        raise OptionError(
+            f"{plan.foreign}, so its scheduler class {plan.scheduler} was not loaded, and none of its runs was "
+            "submitted. Only the owner can do this."
+        )
     sys.path[:0] = import_paths(plan.main_file, str(plan.app.cwd), plan.app.environment)
     kind = load_scheduler(plan.scheduler)
     package = plan.scheduler.partition(".")[0]

@@ -81,6 +81,7 @@ class LaunchRecord:
         runs: `output_subdir`, `sweep_overrides` and `place` (the position in the launch) of each run, by the path that
             the run's directory had at the launch.
         at: When the plan was written, ISO 8601; None if that was not recorded.
+        owner: User id of the owner of the plan's file.
     """
 
     directory: Path
@@ -90,6 +91,12 @@ class LaunchRecord:
     array_size: int
     runs: Mapping[str, Mapping[str, Any]] = field(repr=False)
     at: str | None = None
+    owner: int | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the plan is this user's; another user's must not decide what code this process runs."""
+        return self.owner == os.getuid()
 
     @property
     def dry_run(self) -> bool:
@@ -189,7 +196,9 @@ def _read_plan(file: Path) -> LaunchRecord | None:
         plan = PlanFile.read(file)
         runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plan.runs)}
         paths = import_paths(plan.main_file, plan.app["cwd"], plan.app["environment"])
-        return LaunchRecord(file.parent, plan.scheduler, dict(plan.options), paths, plan.array_size, runs, plan.at)
+        return LaunchRecord(
+            file.parent, plan.scheduler, dict(plan.options), paths, plan.array_size, runs, plan.at, plan.owner
+        )
     except (LaunchRecordError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxp_core.errors import LaunchRecordError
-from mlxp_core.files import read_regular, write_whole
+from mlxp_core.files import read_with_owner, write_whole
 
 _FORMAT = 1
 
@@ -32,6 +32,7 @@ class PlanFile:
         started_in: Directory in which the user started the program.
         is_resubmission: Whether the runs were launched before.
         at: Time of writing, ISO 8601; None if it was not recorded.
+        owner: User id of the owner of the file; None before it is written.
     """
 
     scheduler: str
@@ -45,6 +46,7 @@ class PlanFile:
     started_in: str
     is_resubmission: bool
     at: str | None
+    owner: int | None = None
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all, also in a power cut.
@@ -78,7 +80,8 @@ class PlanFile:
             LaunchRecordError: The file is missing or damaged, or another version of this package wrote it.
         """
         try:
-            plain = json.loads(read_regular(path))
+            content, owner = read_with_owner(path)
+            plain = json.loads(content)
             if plain["format"] != _FORMAT:
                 raise LaunchRecordError(
                     f"{path} was written by another version of hydra-mlxp: resume its launch with that version."
@@ -95,6 +98,7 @@ class PlanFile:
                 started_in=plain["started_in"],
                 is_resubmission=plain.get("again", False),
                 at=plain.get("at"),
+                owner=owner,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +58,8 @@ def plan_runs(
     """
     check_one_request(job_overrides)
     app = context.app or function_command(directory, context.config)
+    if not isinstance(scheduler, Scheduler) or scheduler.inherits_environment:
+        app = replace(app, env_copy={})  # the script does not need their values, which may be secret
     common = _common_overrides(context)
     runs: list[PlannedRun] = []
     for number, overrides in enumerate(job_overrides, start=first):
