@@ -332,7 +332,7 @@ from mlxp_core.schedulers import Scheduler, SLURMScheduler
 
 class Silent(SLURMScheduler):
     title = "Silent"
-    states = Scheduler.states
+    query_states = Scheduler.query_states
 
     def states_command(self, job_ids):
         return []

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from mlxp_core.config.options import BatchOptions
-from mlxp_core.errors import AnswerUnreadableError, OptionError
+from mlxp_core.errors import AnswerUnreadableError, CommandError, OptionError
 from mlxp_core.jobs.app_command import AppCommand
 from mlxp_core.launch.plan import Plan
 from mlxp_core.launch.resume import scheduler_of
@@ -22,6 +22,7 @@ from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler, load_s
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from tests.clusters import REPOSITORY, Cluster
 from tests.programs import LOGGING, App, Result, info
+from tests.support.cli import mlxp, statuses_in_order
 from tests.support.jobs import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
@@ -92,6 +93,10 @@ class ArrayPBS(PBSScheduler):
     task_id_expression = '"$SLURM_ARRAY_TASK_ID"'
     cancel_command = "scancel"
 
+    @property
+    def own_job_id(self):
+        return "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+
     def array_directives(self, array):
         return [f"-N {array.default_name.replace('/', '-')}", f"-t 0-{array.tasks - 1}"]
 
@@ -114,6 +119,18 @@ class ArrayPBS(PBSScheduler):
 class BrokenPBS(ArrayPBS):
     def parse_states(self, output):
         return 1 / 0
+
+
+class QueuedPBS(ArrayPBS):
+    def parse_states(self, output):
+        return super().parse_states(output.replace("PENDING", "QUEUED"))
+
+
+class KillingPBS(ArrayPBS):
+    cancel_command = "sh kill.sh"
+
+    def states_command(self, job_ids):  # those that have not ended
+        return ["squeue", "-h", "-r", "-u", "slurmtest", "-o", "%i %T"]
 """
 
 
@@ -124,6 +141,8 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
     assert re.search(r"2/2  COMPLETE  logs/\d  x=\d\n", result.stdout)
     assert len({job_id.partition("_")[0] for job_id in slurm.job_ids(app)}) == 1
     assert all((app.directory / f"logs/{run}/log.stdout").read_text() == "a line on stdout\n" for run in (1, 2))
+    recorded = [info(app.directory / f"logs/{run}")["scheduler"]["scheduler_job_id"] for run in (1, 2)]
+    assert recorded == slurm.job_ids(app)  # of the task, not of the array
 
     result = app.run("-m", *launcher("pbs.BrokenPBS"), LOGGING, "x=3,4", "action=sleep60", "hydra.launcher.wait=true")
     assert result.status == 1
@@ -133,26 +152,81 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
         result.stderr,
     ), result.stderr
     slurm.wait_for_runs(app, 4)
+    listed = mlxp(app, "ls")
+    assert (listed.status, listed.stdout.count(" RUNNING ")) == (0, 2), listed.text
+    assert "pbs.BrokenPBS failed in parse_states (" in listed.stderr
     job_ids = slurm.job_ids(app)[2:]
     slurm.cancel(job_ids)
     slurm.wait_for(lambda: all(info(app.directory / f"logs/{run}")["status"] == "FAILED" for run in (3, 4)))
+
+    result = app.run("-m", *launcher("pbs.QueuedPBS"), LOGGING, "x=5", "hydra.launcher.option_cmd=['-h']",
+                     "hydra.launcher.wait=true", "hydra.launcher.poll_interval_s=1")  # fmt: skip
+    job_id = slurm.job_ids(app)[-1]
+    assert result.status == 1
+    assert (
+        f"pbs.QueuedPBS.parse_states returned the state 'QUEUED' for job {job_id}. It must be one of BOOT_FAIL, "
+        "CANCELLED, COMPLETED, COMPLETING, CONFIGURING, "
+    ) in result.stderr, result.stderr
+    assert "No longer waiting for results. The submitted runs are unaffected.\n" in result.stderr
+    slurm.cancel([job_id])
+
+
+@pytest.mark.once
+def test_cancelling_what_has_partly_ended(slurm: Cluster, tmp_path: Path) -> None:
+    """A cancel command that refuses a request because one of its jobs has ended still cancels the others."""
+    app = slurm.app("custom-cancel").write_probe()
+    app.sweep("hydra/launcher=slurm", LOGGING, "action=null,sleep300")
+    over, alive = slurm.job_ids(app)
+    assert slurm.wait([over]) == ["COMPLETED"]
+    slurm.wait_for_runs(app, 2)
+    # As of Grid Engine and PBS
+    strict = tmp_path / "strict"
+    strict.write_text(
+        '#!/bin/sh\nfor job do\n    [ "$(squeue -h -j $job)" ] || { echo no job $job >&2; exit 1; }\n'
+        'done\nexec scancel "$@"\n'
+    )
+    strict.chmod(0o755)
+    kind = load_class(tmp_path, PBS + MORE, "ArrayPBS")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(kind, "cancel_command", "sh -c 'echo the queue is closed >&2; exit 3' --")
+    with pytest.raises(CommandError, match=r"PBS did not cancel all jobs \('sh' ended .* 3\): the queue is closed"):
+        kind(BatchOptions()).cancel([over, alive])
+    assert slurm.states([alive]) == ["RUNNING"]
+    kind(BatchOptions()).cancel([over])
+    monkeypatch.setattr(kind, "cancel_command", str(strict))
+    kind(BatchOptions()).cancel([over, alive])
+    assert slurm.wait([alive]) == ["CANCELLED"]
+    kind(BatchOptions()).cancel([over, alive])
+
+
+@pytest.mark.once
+def test_jobs_that_are_killed_without_notice(slurm: Cluster) -> None:
+    """With states_command a killed run does not stay RUNNING, even if the scheduler has forgotten its job."""
+    app = install(slurm.app("custom-killed").write_probe(), PBS + MORE)
+    app.write("kill.sh", f"pkill -KILL -u {app.user} -f '{app.directory}/.*(script.sh|main.py|logs)'\n")
+    app.sweep(*launcher("pbs.KillingPBS"), LOGGING, "x=1,2", "action=sleep300")
+    slurm.wait_for_runs(app, 2)
+    cancelled = mlxp(app, "cancel", "-y", "1-2")
+    assert cancelled.status == 0, cancelled.text
+    slurm.wait_for(lambda: statuses_in_order(app) == ["UNKNOWN", "UNKNOWN"])
+    assert [info(app.directory / f"logs/{run}")["status"] for run in (1, 2)] == ["RUNNING", "RUNNING"]
+    assert "PBS no longer knows its job, and no exit was recorded" in mlxp(app, "show", "1").stdout
 
 
 @pytest.mark.once
 def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
     app = install(slurm.app("custom-command").write_probe(), PBS + MORE)
-    mlxp = str(Path(app.python).with_name("mlxp"))
-    job_id = JOB_ID.replace("$SLURM_JOB_ID", '$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID')
-    app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, job_id, "x=1,2", "action=sleep60")
+    command = str(Path(app.python).with_name("mlxp"))
+    app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, "x=1,2", "action=sleep60")
     slurm.wait_for_runs(app, 2)
-    assert re.findall(r"RUNNING +ArrayPBS +\d+_\d ", app.call(mlxp, "ls").stdout)
+    assert re.findall(r"RUNNING +ArrayPBS +\d+_\d ", app.call(command, "ls").stdout)
     for _ in "12":
-        cancelled = app.call(mlxp, "cancel", "-y", "1-2")
+        cancelled = app.call(command, "cancel", "-y", "1-2")
         assert cancelled.status == 0, cancelled.text
-        slurm.wait_for(lambda: app.call(mlxp, "ls").stdout.count(" CANCELLED ") == 2)
-        submitted = app.call(mlxp, "resubmit", "-y", "1-2")
+        slurm.wait_for(lambda: app.call(command, "ls").stdout.count(" CANCELLED ") == 2)
+        submitted = app.call(command, "resubmit", "-y", "1-2")
         assert "Submitting logs/1-2 to PBS:\n" in submitted.stdout, submitted.text
-        slurm.wait_for(lambda: app.call(mlxp, "ls").stdout.count(" RUNNING ") == 2)
+        slurm.wait_for(lambda: app.call(command, "ls").stdout.count(" RUNNING ") == 2)
     assert len(slurm.job_ids(app)) == 6
     slurm.cancel(slurm.job_ids(app))
 
@@ -238,13 +312,13 @@ def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
 _number = count()
 
 
-def load_class(directory: Path, text: str) -> type[Scheduler]:
-    """Load the class from a module with this text."""
+def load_class(directory: Path, text: str, name_of_class: str = "PBSScheduler") -> type[Scheduler]:
+    """Load a class from a module with this text."""
     name = f"custom_{next(_number)}"
     (directory / f"{name}.py").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(directory))
-        return load_scheduler(f"{name}.PBSScheduler")
+        return load_scheduler(f"{name}.{name_of_class}")
 
 
 def test_names() -> None:
@@ -323,6 +397,13 @@ def test_short_names(app: App, launcher: list[str]) -> None:
         (
             lambda text: text + "    task_id_expression = '$N'\n",
             "lacks the method array_directives, which task_id_expression needs",
+        ),
+        (
+            lambda text: (
+                text + "    task_id_expression = '$N'\n    def array_directives(self, array): ...\n"
+                "    def parse_job_ids(self, output, tasks): ...\n"
+            ),
+            "lacks the property own_job_id, by which each task records its own id from parse_job_ids",
         ),
         (
             lambda text: text + "    def states_command(self, ids): ...\n",

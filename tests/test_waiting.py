@@ -13,7 +13,8 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.clusters.own_slurm import OwnSlurm
-from tests.programs import info
+from tests.programs import App, info
+from tests.support.cli import mlxp, statuses_in_order
 from tests.support.processes import read_until
 from tests.support.sweepers import FATES, RETURNS, returned, start, with_showing_sweeper
 
@@ -67,9 +68,62 @@ def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
     process = start(own_slurm, app, ["value", "value"], "hydra.launcher.option_cmd=['--begin=now+15']")
     own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
     with own_slurm.without_controller():
-        read_until(process, "SLURM did not answer")
+        read_until(process, "SLURM did not answer", of="stderr")
     stdout, stderr = process.communicate(timeout=400)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
+    assert "SLURM did not answer" not in stderr  # once
+
+
+# What a scheduler's program answers at its Nth call: nothing, something else, or the beginning of its answer
+ANSWERS = """#!/bin/sh
+calls=$(($(cat {calls} 2> /dev/null || echo 0) + 1))
+echo $calls > {calls}
+case $calls in
+{empty}) exit 0;;
+{garbled}) echo "<html>"; exit 0;;
+{cut}) /usr/bin/{program} "$@" | head -c 9; exit 0;;
+esac
+exec /usr/bin/{program} "$@"
+"""
+
+
+def answering(app: App, program: str, *, empty: str = "x", garbled: str = "x", cut: str = "x") -> str:
+    """Return a PATH on which a program answers so at the calls with these numbers, such as `2|3`; `*` are all."""
+    name = f"bin-{program}-{len(list(app.directory.glob('bin-*')))}"
+    text = ANSWERS.format(calls=app.directory / name / "calls", program=program, empty=empty, garbled=garbled, cut=cut)
+    app.write(f"{name}/{program}", text).chmod(0o755)
+    return f"{app.directory / name}:{app.environment['PATH']}"
+
+
+@pytest.mark.once
+def test_wrong_answers(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
+    """One answer that is empty or no answer ends no wait, and changes no status."""
+    app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
+    program, title = {"slurm": ("squeue", "SLURM"), "oar": ("oarstat", "OAR")}[scheduler.launcher]
+    path = app.environment["PATH"]
+    app.environment["PATH"] = answering(app, program, empty="2|3", garbled="4|8|9|10", cut="6")
+    calls = Path(app.environment["PATH"].partition(":")[0], "calls")
+    cannot_be_read = f"The answer of {title} cannot be read ('{program} "
+    with scheduler.held() as held:
+        process = start(scheduler, app, ["value", "value"], held)
+        scheduler.wait_for(lambda: calls.exists() and int(calls.read_text() or 0) > 12)
+        assert process.poll() is None, process.communicate()
+        for wrong in ({"empty": "1"}, {"cut": "*"}, {"garbled": "*"}):
+            result = mlxp(app, "ls", env={"PATH": answering(app, program, **wrong)})
+            assert result.status == 0, result.text
+            assert "CANCELLED" not in result.stdout + result.stderr
+            assert "UNKNOWN" not in result.stdout
+            if wrong == {"empty": "1"}:
+                assert result.stdout.count(" PENDING ") == 2, result.text
+            else:
+                assert cannot_be_read in result.stderr
+        assert "printed '<html>')" in result.stderr
+    stdout, stderr = process.communicate(timeout=400)
+    assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
+    assert stderr.count(cannot_be_read) == 1, stderr
+    assert "<html>" in stderr
+    app.environment["PATH"] = path
+    assert statuses_in_order(app) == ["COMPLETE", "COMPLETE"]
 
 
 @pytest.mark.once

@@ -43,8 +43,8 @@ class Scheduler(BatchSystem):
             stdout. Begin it with `^` and end it with `$`, so that it matches no error message.
         job_id_variable: Environment variable in which a job finds its own id, without `$`, e.g. `PBS_JOBID`.
         list_command: Command that shows users their jobs, e.g. `qstat`.
-        cancel_command: Command that cancels the jobs whose ids follow it, e.g. `qdel`. Its exit status must be 0 even
-            if some of them have ended.
+        cancel_command: Command that cancels the jobs whose ids follow it, e.g. `qdel`. If it fails because some of them
+            have ended, the class needs `states_command`: then the others are cancelled by a second request.
 
     Required method:
         directives(job): Lines for the head of the script, without prefix: job name, output files `job.run.stdout` and
@@ -62,7 +62,7 @@ class Scheduler(BatchSystem):
         answer_timeout_s: Longest time to wait for an answer of the scheduler, in seconds. Default: 60.
         options_class: Options that `hydra.launcher` may hold: a dataclass that extends `BatchOptions`.
         own_job_id: Shell text for the id that a job records in info.yaml. Default: the value of `job_id_variable`. A
-            class with arrays makes it a property that names the task, in the form of the ids from `parse_job_ids`.
+            class with `parse_job_ids` for arrays makes it a property that names the task, in the form of those ids.
 
     To submit a sweep as one request:
         task_id_expression: Shell word for the number of a task inside its job, counted from 0:
@@ -88,10 +88,14 @@ class Scheduler(BatchSystem):
             results), and by `mlxp ls`, `watch`, `cancel` and `resubmit`, which otherwise know only what the runs
             recorded themselves.
         parse_states(output): Dict of a `JobState` for each job in its output, by the id under which the job was
-            submitted. Jobs that are missing count as ended. The class translates the scheduler's names of states to
-            those of SLURM. Final: COMPLETED, FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, BOOT_FAIL, DEADLINE,
-            PREEMPTED, REVOKED. Not started: PENDING, CONFIGURING, REQUEUED, REQUEUE_HOLD. Started: RUNNING, COMPLETING,
-            SUSPENDED. A state with any other name would never be final.
+            submitted. Jobs that are missing from two answers count as ended. The class translates the scheduler's
+            names of states to those of SLURM. Final: COMPLETED, FAILED, CANCELLED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL,
+            BOOT_FAIL, DEADLINE, PREEMPTED, REVOKED. Not started: PENDING, CONFIGURING, REQUEUED, REQUEUE_HOLD. Started:
+            RUNNING, COMPLETING, SUSPENDED. Other names are refused. For an output that says that the scheduler is busy,
+            it raises `SchedulerUnavailableError`.
+        query_states(job_ids): Instead of these two, where one command is not enough: the dict from one round of
+            queries.
+        absence_pause_s: Time before the second query for jobs that are missing, in seconds. Default: 1.
         cancel_arguments(job_ids): The jobs as `cancel_command` expects them. Default: their ids.
 
     To find jobs after a lost answer:

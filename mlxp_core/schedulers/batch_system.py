@@ -1,4 +1,4 @@
-"""Calls of a batch system's own commands: submit a script, find jobs, query their states, cancel them."""
+"""Calls of a batch system's own commands: submit a script, and find its jobs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 import re
 import shlex
 import shutil
-from abc import ABC
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mlxp_core.commands import Answer, run_command, run_recorded
+from mlxp_core.commands import Answer, run_recorded
 from mlxp_core.errors import (
     AnswerUnreadableError,
-    CommandError,
     CommandNotFoundError,
     CommandTimeoutError,
     OptionError,
@@ -24,23 +22,18 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.schedulers.class_errors import class_errors_reported, class_name, file_of
-from mlxp_core.schedulers.job_state import JobState
+from mlxp_core.schedulers.job_control import JobControl
 
 
-class BatchSystem(ABC):
-    """The part of a `Scheduler` that runs commands and reads their output; see `Scheduler` for the attributes."""
+class BatchSystem(JobControl):
+    """The part of a `Scheduler` that submits jobs and finds them; see `Scheduler` for the attributes."""
 
-    title: ClassVar[str]
     submit_command: ClassVar[tuple[str, ...]]
     job_id_pattern: ClassVar[str]
-    list_command: ClassVar[str]
-    cancel_command: ClassVar[str]
     job_env_prefixes: ClassVar[tuple[str, ...]] = ()
     preserved_env: ClassVar[tuple[str, ...]] = ()
     ambiguous_pattern: ClassVar[str] = r"(?!)"
     retryable_pattern: ClassVar[str] = r"(?!)"
-    # In seconds; SLURM's commands give up after about 10 s, OAR's wait for its database without a limit
-    answer_timeout_s: ClassVar[float] = 60
 
     @classmethod
     def implements(cls, *methods: str) -> bool:
@@ -183,52 +176,6 @@ class BatchSystem(ABC):
         """
         raise SchedulerUnavailableError(f"{self.title} cannot be queried for the jobs that run {script}.")
 
-    def states_command(self, job_ids: Sequence[str]) -> list[str]:
-        """Return the one command that prints the states of jobs; empty if the scheduler cannot be queried."""
-        return []
-
-    def parse_states(self, output: str) -> dict[str, JobState]:
-        """Return the state of each job in the output of `states_command`, by the id under which it was submitted."""
-        raise NotImplementedError(f"{type(self).__name__} has a states_command, but no parse_states")
-
-    def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        """Return the states of jobs, by one query; jobs that the scheduler does not know are left out.
-
-        Raises:
-            SchedulerUnavailableError: The scheduler did not answer.
-        """
-        states = self.parse_states(self._ask(self.states_command(job_ids)))
-        if not isinstance(states, dict) or not all(isinstance(state, JobState) for state in states.values()):
-            name = f"{class_name(type(self))}.parse_states"
-            raise OptionError(f"{name} must return a dict from job ids to JobState, got {states!r}.")
-        return states
-
-    def cancel_arguments(self, job_ids: Sequence[str]) -> list[str]:
-        """Return the jobs as `cancel_command` expects them, by default their ids."""
-        return list(job_ids)
-
-    def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel jobs by one request; jobs that have ended are not affected.
-
-        Raises:
-            SchedulerUnavailableError: The scheduler did not answer, or refused.
-        """
-        with class_errors_reported(type(self)):
-            argv = [*shlex.split(self.cancel_command), *self.cancel_arguments(job_ids)]
-        self._ask(argv)
-
     def ask_max_array_size(self) -> int | None:
         """Return the largest number of tasks that one array may have; None for no limit."""
         return None
-
-    def _ask(self, argv: Sequence[str], silence_pattern: str = r"(?!)") -> str:
-        """Return what a command prints; nothing if its error matches `silence_pattern`."""
-        try:
-            answer = run_command(argv, timeout_s=self.answer_timeout_s)
-        except CommandError as error:
-            raise SchedulerUnavailableError(str(error)) from None
-        if answer.exit_status != 0 and not re.search(silence_pattern, answer.text):
-            raise SchedulerUnavailableError(
-                f"{self.title} did not answer ('{argv[0]}' ended with exit status {answer.exit_status}): {answer.text}"
-            )
-        return answer.stdout if answer.exit_status == 0 else ""

@@ -23,12 +23,14 @@ class JobState(NamedTuple):
             under a new id.
         reason: Reason of the state in the scheduler's own words, if it gives one.
         script: Absolute path of the script that the job runs, if the scheduler reports it.
+        is_inferred: Whether the state is concluded from the absence of the job in an answer.
     """
 
     name: str
     job_id: str
     reason: str = ""
     script: str = ""
+    is_inferred: bool = False
 
     @property
     def is_final(self) -> bool:

@@ -94,10 +94,12 @@ def _missing(kind: type[Scheduler]) -> Iterator[str]:
     """Yield what a class lacks, as a predicate for its name."""
     lacks = [name for name in _REQUIRED if not getattr(kind, name, None)]
     lacks += [f"the method {name}" for name in sorted(kind.__abstractmethods__)]
-    if kind.implements("states_command") and not kind.implements("parse_states", "states"):
+    if kind.implements("states_command") and not kind.implements("parse_states", "query_states"):
         lacks.append("the method parse_states, which states_command needs")
     if kind.task_id_expression and kind.array_directives is Scheduler.array_directives:
         lacks.append("the method array_directives, which task_id_expression needs")
+    if kind.task_id_expression and kind.implements("parse_job_ids") and kind.own_job_id is Scheduler.own_job_id:
+        lacks.append("the property own_job_id, by which each task records its own id from parse_job_ids")
     if lacks:
         yield "lacks " + " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)
 

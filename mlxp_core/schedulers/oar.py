@@ -182,12 +182,14 @@ class OARScheduler(Scheduler):
     def find(self, script: Path, tasks: int | None) -> list[str]:
         # A pattern, because the database may contain other characters than these in several forms
         pattern = re.sub(r"[^A-Za-z0-9/.-]+", "%", str(script))
-        jobs = _jobs(self._ask(["oarstat", "-J", "--sql", f"command like '{pattern}%'"]))
+        argv = ["oarstat", "-J", "--sql", f"command like '{pattern}%'"]
+        output = self._ask(argv)
         command = self.script_argument(script)
         commands = [command] if tasks is None else [f"{command} {task}" for task in range(tasks)]
         first: dict[str, int] = {}
-        for job in sorted(jobs, key=lambda job: -int(job["Job_Id"])):
-            first[str(job["command"])] = int(job["Job_Id"])
+        with self._readable(argv, output):
+            for job in sorted(_jobs(output), key=lambda job: -int(job["Job_Id"])):
+                first[str(job["command"])] = int(job["Job_Id"])
         return [str(first[one]) for one in commands if one in first]
 
     def submission_environment(self) -> dict[str, str]:

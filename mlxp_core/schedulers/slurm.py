@@ -26,6 +26,7 @@ _SBATCH_OPTIONS = [
 ]
 # Input environment variables of sbatch that are not named after their option
 _VARIABLES = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
+_SACCT = ("sacct", "-X", "-n", "-P")
 _LONGEST_NAME = 1024
 # One line for each job and task: its id, state, reason and script
 _SQUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%o")
@@ -155,6 +156,8 @@ class SLURMScheduler(Scheduler):
         return [*_SQUEUE, "--me"]
 
     def parse_states(self, output: str) -> dict[str, JobState]:
+        if output and not re.match(r"\d[^|\n]*\|[A-Z_]+\b[^\0]*\n$", output):
+            raise ValueError("not the output of squeue or sacct, or cut off")
         states = {}
         for line in output.splitlines():
             job_id, state, reason, script = (*line.split("|", 3), "", "", "")[:4]
@@ -163,19 +166,22 @@ class SLURMScheduler(Scheduler):
             states[job_id] = JobState(name, job_id, "" if reason == "None" else reason, script.strip())
         return states
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
-        known = super().states(job_ids)
+    def query_states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
+        known = super().query_states(job_ids)
         # Those that squeue has forgotten (MinJobAge after their end), and those of other users
         if forgotten := [job_id for job_id in job_ids if job_id not in known]:
             known |= self._accounted(forgotten)
         if others := [job_id for job_id in job_ids if job_id not in known]:
             # For a single job that it has forgotten, squeue ends with an error; one of several it leaves out
-            known |= self.parse_states(self._ask([*_SQUEUE, "-j", ",".join(_bases(others))], "Invalid job id"))
+            known |= self._ask_states([*_SQUEUE, "-j", ",".join(_bases(others))], "Invalid job id")
         return known
 
     def _accounted(self, job_ids: Sequence[str]) -> dict[str, JobState]:
         """Return the states of jobs from the accounting, as far as it has them."""
-        rows = self.parse_states(self._accounting("-j", ",".join(_bases(job_ids)), "-o", "JobID,State"))
+        try:
+            rows = self._ask_states([*_SACCT, "-j", ",".join(_bases(job_ids)), "-o", "JobID,State"])
+        except SchedulerUnavailableError:  # a site without accounting
+            return {}
         # Tasks that started have rows of their own. The others share one row, `8` or `8_[2-5]`, while they are
         # pending and when they are cancelled together. A task cancelled while others are pending has no row
         arrays = set(_bases(rows))
@@ -184,7 +190,7 @@ class SLURMScheduler(Scheduler):
             if job_id in rows:
                 states[job_id] = rows[job_id]
             elif "_" in job_id and job_id.partition("_")[0] in arrays:
-                states[job_id] = JobState("CANCELLED", job_id)
+                states[job_id] = JobState("CANCELLED", job_id, is_inferred=True)
         return states
 
     def find(self, script: Path, tasks: int | None) -> list[str]:
@@ -207,7 +213,7 @@ class SLURMScheduler(Scheduler):
     def _accounting(self, *arguments: str) -> str:
         """Return what sacct prints; nothing where a site has no accounting, or it is not available."""
         try:
-            return self._ask(["sacct", "-X", "-n", "-P", *arguments])
+            return self._ask([*_SACCT, *arguments])
         except SchedulerUnavailableError:
             return ""
 

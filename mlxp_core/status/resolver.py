@@ -60,7 +60,9 @@ class StatusResolver:
                 asked = job_ids.setdefault(run.scheduler, [])
                 if _needs_query(run):
                     asked += run.job_ids
-        answers = {name: self._queries.states(name, list(dict.fromkeys(ids))) for name, ids in job_ids.items()}
+        # If the scheduler does not know these jobs, nothing follows
+        certain = {job for run in runs if "exit_status" in run.info or known_final_state(run) for job in run.job_ids}
+        answers = {name: self._queries.states(name, list(dict.fromkeys(ids)), certain) for name, ids in job_ids.items()}
         final: list[tuple[RunRecord, JobState]] = []
         statuses = [self._resolve(run, answers, final) for run in runs]
         record_final_states(final)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlxp_core import console
-from mlxp_core.errors import MlxpError, SchedulerUnavailableError
+from mlxp_core.errors import MlxpError, OptionError
+from mlxp_core.files import name_of_user
 from mlxp_core.runs.journal import LaunchRecord
 from mlxp_core.schedulers.job_state import JobState
 
@@ -57,26 +58,27 @@ class SchedulerQueries:
     def start(self, launches: Iterable[LaunchRecord | None]) -> None:
         """Begin a round of queries about the runs of launches, without the messages of the previous round."""
         self.notes, self.unresponsive = [], set()
-        self._launches.update({launch.scheduler: launch for launch in launches if launch is not None})
+        # This user's come last, and stay: only their custom classes are loaded
+        known = sorted((launch for launch in launches if launch is not None), key=lambda launch: launch.is_own)
+        self._launches.update({launch.scheduler: launch for launch in known})
 
-    def states(self, name: str, job_ids: Sequence[str]) -> Answer | None:
+    def states(self, name: str, job_ids: Sequence[str], certain: Collection[str] = ()) -> Answer | None:
         """Return a scheduler's answer about jobs; None if it gives no usable one.
 
         Args:
             name: Name of the scheduler's class, dotted unless it is one of this package.
             job_ids: Ids with which the jobs were submitted. Without any, only a scheduler that reports scripts is
                 asked, and one that does not respond is not reported: what is recorded is enough.
+            certain: Jobs whose absence from the answer changes nothing.
         """
         scheduler = self._scheduler(name) if job_ids or name in _REPORT_SCRIPTS else None
         if scheduler is None:
             return None
         if not job_ids:
-            with suppress(MlxpError, ValueError, LookupError, TypeError):
+            with suppress(MlxpError):
                 return _answer(scheduler.states([]))
             return None
-        from mlxp_core.schedulers.base import Scheduler
-
-        if type(scheduler).states is Scheduler.states and not scheduler.states_command(job_ids):
+        if not scheduler.can_query_states:
             self.notes.append(f"{scheduler.title} cannot be queried for job states; {_FALLBACK}")
             return None
         states: dict[str, JobState] = {}
@@ -84,14 +86,10 @@ class SchedulerQueries:
         try:
             with console.notify_if_slow(waiting):
                 for first in range(0, len(job_ids), _IDS_PER_QUERY):
-                    states.update(scheduler.states(job_ids[first : first + _IDS_PER_QUERY]))
-        except SchedulerUnavailableError as error:
+                    states.update(scheduler.states(job_ids[first : first + _IDS_PER_QUERY], certain=certain))
+        except MlxpError as error:  # it did not answer, or its class has an error
             self.unresponsive.add(name)
             self.notes.append(f"{error}\n{_FALLBACK.capitalize()}")
-            return None
-        except (ValueError, LookupError, TypeError) as error:
-            self.unresponsive.add(name)
-            self.notes.append(f"The answer of {scheduler.title} cannot be read ({error!r}); {_FALLBACK}")
             return None
         return _answer(states)
 
@@ -126,16 +124,22 @@ def scheduler_to_ask(name: str, launch: LaunchRecord | None) -> Scheduler:
     Args:
         name: Name of the class, dotted unless it is one of this package.
         launch: A launch that used the scheduler. A custom class is looked for where that launch's application finds its
-            own modules, unless the launch is another user's: reading runs must not execute another user's code.
+            own modules. Another user's is not loaded: reading runs must not execute another user's code.
 
     Raises:
-        OptionError: There is no such class, or it requires options.
+        OptionError: There is no such class, or it requires options, or another user's launch names it.
     """
     from mlxp_core.schedulers.class_errors import class_errors_reported
     from mlxp_core.schedulers.loading import load_scheduler
 
-    is_ours = launch is not None and launch.directory.stat().st_uid == os.getuid()
-    paths = list(launch.import_paths) if launch is not None and is_ours else []
+    is_custom = "." in name and not name.startswith("mlxp_core.")
+    if is_custom and not (launch and launch.is_own):
+        named = f"{launch.directory / 'plan.json'} belongs to {name_of_user(launch.owner)}" if launch else ""
+        raise OptionError(
+            f"The scheduler class {name} was not loaded: {named or 'no launch of this user names it'}. mlxp runs only "
+            "classes from your own launches."
+        )
+    paths = list(launch.import_paths) if is_custom and launch else []
     sys.path[:0] = paths
     try:
         kind = load_scheduler(name)

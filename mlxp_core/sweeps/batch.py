@@ -130,7 +130,7 @@ def _waits(context: SweepContext[BatchOptions], scheduler: Scheduler) -> bool:
             "wait for them. Remove that option."
         )
     waits = context.needs_results if context.options.wait is None else context.options.wait
-    if waits and not scheduler.implements("states_command", "states"):
+    if waits and not scheduler.can_query_states:
         reason = "hydra.launcher.wait=true" if context.options.wait else f"The sweeper {context.sweeper}"
         raise OptionError(
             f"{reason} requires waiting for runs, but {class_name(type(scheduler))} does not implement states_command "

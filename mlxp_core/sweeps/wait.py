@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from typing import Any
@@ -21,13 +22,17 @@ from mlxp_core.status.rules import Basis, completed, status_from_job
 # Time after the end of its job in which a run's last record may become visible here: NFS caches the attributes of a
 # file for up to a minute (nfs(5), acregmax)
 _RECORD_TIMEOUT_S = 60
+# Time after the submission in which the absence of a job means nothing: the scheduler, or its accounting, may not list
+# it yet
+_ABSENCE_IGNORED_S = 60
 
 
 def wait_for(launch: Launch) -> list[JobReturn]:
     """Wait until all runs of a launch have finished; return what each returned, in order, and nothing made up.
 
     A run has finished when its record says that it completed, or when its job has ended for good: a job that the
-    scheduler requeues is followed. A scheduler that does not answer is asked again.
+    scheduler requeues is followed. A scheduler that does not answer is asked again; so is one that does not list a job
+    in the first minute.
 
     Raises:
         LaunchInterruptedError: The user stopped waiting. The jobs are not affected.
@@ -39,20 +44,21 @@ def wait_for(launch: Launch) -> list[JobReturn]:
         for index, (run, job_id) in enumerate(zip(runs, launch.run_job_ids(), strict=True))
     }
     results: dict[int, JobReturn] = {}
-    unavailable = ""
+    failures = 0
     try:
         with console.progress(f"{console.count(runs, 'run')} on {scheduler.title}", len(runs)) as progress:
             while pending:
                 time.sleep(scheduler.options.poll_interval_s)
+                job_ids = list(dict.fromkeys(run.job_id for run in pending.values()))
                 try:
-                    job_ids = list(dict.fromkeys(run.job_id for run in pending.values()))
                     states: dict[str, JobState] | None = scheduler.states(job_ids)
-                    unavailable = ""
+                    failures = 0
                 except SchedulerUnavailableError as error:
                     states = None
-                    if str(error) != unavailable:
-                        unavailable = str(error)
-                        progress.say(f"{error}\n  Asking again every {scheduler.options.poll_interval_s:g} s.")
+                    failures += 1
+                    if failures == 2:  # the first time may be an accident
+                        again = f"Asking again every {scheduler.options.poll_interval_s:g} s."
+                        console.say(f"{error}\n  {again}", sys.stderr)
                 for index, run in list(pending.items()):
                     result = run.result(states)
                     if result is not None:
@@ -90,6 +96,7 @@ class _PendingRun:
         self._seen: tuple[int, ...] = ()
         self._info: dict[str, Any] = {}
         self._finished_since: float | None = None
+        self._submitted = time.monotonic()
 
     def result(self, states: dict[str, JobState] | None) -> JobReturn | None:
         """Return the result of the run; None while it may still run.
@@ -98,6 +105,8 @@ class _PendingRun:
             states: States of all jobs that the scheduler knows; None if it did not answer.
         """
         state = None if states is None else states.get(self.job_id)
+        if (state is None or state.is_inferred) and time.monotonic() - self._submitted < _ABSENCE_IGNORED_S:
+            state = states = None
         if state is not None:
             self.state = state.name
             if not state.has_started:

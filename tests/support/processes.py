@@ -7,17 +7,21 @@ import select
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Literal
 
 
-def read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 400) -> str:
-    """Return what a program prints, up to these words."""
-    assert process.stdout is not None
+def read_until(
+    process: subprocess.Popen[str], words: str, timeout_s: float = 400, *, of: Literal["stdout", "stderr"] = "stdout"
+) -> str:
+    """Return what a program prints to one of its streams, up to these words."""
+    stream = getattr(process, of)
+    assert stream is not None
     end, text = time.monotonic() + timeout_s, ""
     while words not in text:
         left = end - time.monotonic()
-        ready, _, _ = select.select([process.stdout], [], [], max(left, 0))
+        ready, _, _ = select.select([stream], [], [], max(left, 0))
         assert ready, text
-        part = os.read(process.stdout.fileno(), 4096).decode()
+        part = os.read(stream.fileno(), 4096).decode()
         assert part, text + (process.stderr.read() if process.stderr else "")
         text += part
     return text
