@@ -127,3 +127,19 @@ def test_a_log_in_blocks() -> None:
     for cut in range(len(data)):
         text = LogText()
         assert text.add(data[:cut]) + text.add(data[cut:]) == whole
+
+
+@pytest.mark.parametrize(("launcher", "is_written"), [("slurm", False), ("local", False), ("oar", True)])
+def test_values_of_env_copy(app: App, launcher: str, is_written: bool) -> None:
+    """They are in files only where a job does not see the environment otherwise."""
+    app.sweep(
+        "x=1,2",
+        f"hydra/launcher={launcher}",
+        "hydra.launcher.dry_run=true",
+        "hydra.job.env_copy=[TOKEN]",
+        LOGGING,
+        env={"TOKEN": "s3cr3t"},
+    )
+    files = [path for path in (app.directory / "logs").rglob("*") if path.is_file()]
+    holding = {path.name for path in files if b"s3cr3t" in path.read_bytes()} - {"multirun.yaml"}  # Hydra's own
+    assert holding == ({"plan.json", "script.sh"} if is_written else set())
