@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxp_core.actions.copy_users import RunRoots, Users, copy_of, file_key
+from mlxp_core.actions.copy_users import RunRoots, Users, copy_of, file_key, version_of
 from mlxp_core.actions.deletion import delete, remove_remains
 from mlxp_core.errors import GitError, MlxpError
 from mlxp_core.runs.reader import RunRecord
@@ -185,7 +185,7 @@ def delete_copy(copy: Copy, directory: Path) -> str:
         delete(path)
     # A directory of runs that is missing may have been moved, and its records still name the commit
     all_known = not now.users.missing and not now.users.unreadable
-    named = any((run.info.get("version_manager") or {}).get("commit_hash") == commit for run in now.users.known)
+    named = any(version_of(run).get("commit_hash") == commit for run in now.users.known)
     if common is not None and all_known and not named and not path.with_name(commit).exists():
         with suppress(GitError):  # it had no such reference
             run_git(common, "update-ref", "-d", f"refs/mlxp/{commit}")

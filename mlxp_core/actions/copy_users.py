@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import stat
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.errors import NoRunsError, RunDirectoryError
 from mlxp_core.runs.reader import RunReader, RunRecord
@@ -93,16 +95,20 @@ class RunRoots:
 
 def copy_of(run: RunRecord) -> str | None:
     """Return the path of the safe copy that a run uses, as recorded; None if it uses none."""
-    version = run.info.get("version_manager")
-    copy = version.get("safe_copy") if isinstance(version, dict) else None
+    copy = version_of(run).get("safe_copy")
     return str(copy) if copy else None
+
+
+def version_of(run: RunRecord) -> Mapping[str, Any]:
+    """Return which code a run uses, as recorded; empty if that is not recorded."""
+    version = run.info.get("version_manager")
+    return version if isinstance(version, dict) else {}
 
 
 def _is_missing(root: Path) -> bool:
     try:
-        root.stat()
-    except (FileNotFoundError, NotADirectoryError):
+        return not stat.S_ISDIR(root.stat().st_mode)
+    except PermissionError:
+        return False
+    except OSError:  # also a loop of symbolic links
         return True
-    except OSError:
-        pass
-    return False

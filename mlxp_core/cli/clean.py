@@ -33,11 +33,12 @@ def clean(directory: Path, of_runs: bool, status: str | None, yes: bool) -> None
 
     A safe copy of a commit is kept until all runs that use it are COMPLETE, because the others are pending, running, or
     may be submitted again. It is also kept while a launch may be using it, and if it contains files that are in no
-    commit, such as results. A deleted copy can be made again: your repository keeps the commit (refs/mlxp) as long as
-    the record of a run names it.
+    commit, such as results. A deleted copy can be created again: your repository keeps the commit (refs/mlxp) as long
+    as the record of a run names it.
 
-    DIR is the directory of the runs (default: logs). Other directories of runs of the same repository are checked too.
-    With --runs, the runs in DIR are deleted, except pending and running ones. Their numbers are not used again.
+    DIR is the directory of the runs (default: logs). Other directories of runs of the same repository are checked too;
+    if one no longer exists, you are asked whether you deleted it. With --runs, the runs in DIR are deleted, except
+    pending and running ones. Their numbers are not used again.
 
     \b
     Examples:

@@ -144,7 +144,7 @@ def _own_files(copy: Path, tree: Path) -> Iterator[str]:
         raise GitError(f"{tree} is not a complete repository: {error.strerror}.") from error
     found = [*_edited(Repository(tree), commit), *untracked_files(copy, tree)]
     if has_own_objects(tree):
-        found.append(".git/objects")
+        found.append(".git/objects (new commits or staged files)")
     inside = tree.relative_to(copy)
     yield from (str(inside / name) for name in found)
     for name in submodules_in(tree):
