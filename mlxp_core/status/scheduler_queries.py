@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _IDS_PER_QUERY = 10_000
 # Schedulers that report the script of each job of this user
 _REPORT_SCRIPTS = {
-    f"{module}{name}" for name in ("SLURMScheduler", "OARScheduler") for module in ("", "mlxp_core.schedulers.")
+    *("SLURMScheduler", "mlxp_core.schedulers.slurm.SLURMScheduler"),
+    *("OARScheduler", "mlxp_core.schedulers.oar.OARScheduler"),
 }
 _FALLBACK = "showing the last recorded status of its runs."
 
@@ -73,6 +74,7 @@ class SchedulerQueries:
         if not job_ids:
             with suppress(MlxpError, ValueError, LookupError, TypeError):
                 return _answer(scheduler.states([]))
+            self.unresponsive.add(name)
             return None
         from mlxp_core.schedulers.base import Scheduler
 
