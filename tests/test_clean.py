@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mlxp_core.status.local_processes import running_scripts
 from mlxp_core.versioning.copy_usage import register_runs, registered_roots, unregister_runs
 from mlxp_core.versioning.safe_copy import own_files
 from tests.clusters import Cluster
@@ -277,6 +279,14 @@ def cluster_project(scheduler: Cluster, request: pytest.FixtureRequest) -> Proje
     return Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
 
 
+def submit_held(scheduler: Cluster, project: Project, script: Path) -> list[str]:
+    """Submit a script by hand, as a job that waits; return the id of the job."""
+    by_hand = {"slurm": ["sbatch", "--hold", str(script)], "oar": ["oarsub", "--hold", "-S", str(script)]}
+    result = project.call(*by_hand[scheduler.launcher])
+    assert result.status == 0, result.text
+    return re.findall(r"(?:batch job |OAR_JOB_ID=)(\d+)", result.stdout)
+
+
 def test_scripts_submitted_by_hand(scheduler: Cluster, cluster_project: Project) -> None:
     """The run was COMPLETE; while its script waits again, neither the run nor its copy is deleted."""
     project = cluster_project
@@ -284,11 +294,13 @@ def test_scripts_submitted_by_hand(scheduler: Cluster, cluster_project: Project)
     scheduler.wait(scheduler.job_ids(project))
     assert statuses(project) == {"1": "COMPLETE"}
     (copy,) = project.copies()
+    only_git = project.root / ".git" / "only-git"
+    only_git.mkdir()
+    (only_git / "git").symlink_to("/usr/bin/git")
+    result = mlxp(project, "clean", "-y", env={"PATH": str(only_git)})
+    assert f"did not report whether {project.directory}/logs/1 was submitted again." in result.stdout, result.text
     script = project.directory / "logs" / "1" / "script.sh"
-    by_hand = {"slurm": ["sbatch", "--hold", str(script)], "oar": ["oarsub", "--hold", "-S", str(script)]}
-    result = project.call(*by_hand[scheduler.launcher])
-    assert result.status == 0, result.text
-    job = re.findall(r"(?:batch job |OAR_JOB_ID=)(\d+)", result.stdout)
+    job = submit_held(scheduler, project, script)
     try:
         result = mlxp(project, "clean", "-y")
         assert (project.copies(), "logs/1 is PENDING" in result.stdout) == ([copy], True), result.text
@@ -296,6 +308,37 @@ def test_scripts_submitted_by_hand(scheduler: Cluster, cluster_project: Project)
         assert script.is_file()
     finally:
         scheduler.cancel(job)
+
+
+def test_a_script_of_a_dry_run_submitted_by_hand(scheduler: Cluster, cluster_project: Project) -> None:
+    """No other job is known of the run: neither the run nor its copy is deleted while its script waits."""
+    project = cluster_project
+    project.launch("-m", "x=1", f"hydra/launcher={scheduler.launcher}", "hydra.launcher.dry_run=true")
+    assert statuses(project) == {"1": "NOT_SUBMITTED"}
+    script = project.directory / "logs" / "1" / "script.sh"
+    job = submit_held(scheduler, project, script)
+    try:
+        result = mlxp(project, "clean", "--runs", "--status", "NOT_SUBMITTED", "-y")
+        assert script.is_file(), result.text
+    finally:
+        scheduler.cancel(job)
+
+
+def test_a_script_started_by_hand(project: Project) -> None:
+    """Neither the run nor its copy is deleted before the start is recorded."""
+    project.launch("-m", "x=1", "hydra/launcher=local")
+    script = project.directory / "logs" / "1" / "script.sh"
+    script.write_text(script.read_text().replace("start_time=", "sleep 100\nstart_time=", 1))
+    again = project.start("bash", str(script))
+    wait_until(lambda: again.pid in running_scripts().values(), 100)
+    try:
+        result = mlxp(project, "clean", "-y")
+        assert (len(project.copies()), "logs/1 is running" in result.stdout) == (1, True), result.text
+        result = mlxp(project, "clean", "--runs", "--status", "COMPLETE", "-y")
+        assert (result.status, "logs/1 is kept: its script is running." in result.stdout) == (1, True), result.text
+    finally:
+        os.killpg(again.pid, 9)
+        again.communicate()
 
 
 def test_resubmit_with_a_deleted_copy(scheduler: Cluster, cluster_project: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from mlxp_core.actions.copy_users import RunRoots, Users, copy_of, file_key, ver
 from mlxp_core.actions.deletion import delete, remove_remains
 from mlxp_core.errors import GitError, MlxpError
 from mlxp_core.runs.reader import RunRecord
+from mlxp_core.status.local_processes import running_scripts
 from mlxp_core.status.resolver import StatusResolver
 from mlxp_core.status.rules import ResolvedStatus, completed
 from mlxp_core.versioning.copy_usage import (
@@ -91,9 +92,10 @@ def _examine(paths: Sequence[Path], roots: RunRoots, *, locked: bool = False) ->
     runs = {run.path: run for one in users for run in one.runs}
     resolver = StatusResolver()
     statuses = dict(zip(runs, resolver.resolve(list(runs.values())), strict=True))
+    scripts = running_scripts()
     copies = []
     for path, one in zip(paths, users, strict=True):
-        reason = next(_reasons(path, one, statuses, resolver.unresponsive, locked), "")
+        reason = next(_reasons(path, one, statuses, resolver.unresponsive, scripts, locked), "")
         missing = [] if reason else one.missing
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -106,14 +108,19 @@ def _examine(paths: Sequence[Path], roots: RunRoots, *, locked: bool = False) ->
 
 
 def _reasons(
-    path: Path, users: Users, statuses: Mapping[str, ResolvedStatus], unresponsive: set[str], locked: bool
+    path: Path,
+    users: Users,
+    statuses: Mapping[str, ResolvedStatus],
+    unresponsive: set[str],
+    scripts: Container[str],
+    locked: bool,
 ) -> Iterator[str]:
     """Yield the reasons to keep a copy, other than missing directories of runs."""
     if path.is_symlink():
         yield f"it is a symbolic link to {path.resolve()}"
     if path.stat().st_uid != os.getuid():
         yield "it belongs to another user"
-    if unfinished := list(_unfinished(users.runs, statuses, unresponsive)):
+    if unfinished := list(_unfinished(users.runs, statuses, unresponsive, scripts)):
         more = f", and {len(unfinished) - 1} more may need it" if len(unfinished) > 1 else ""
         yield f"{unfinished[0]}{more}"
     # A run without a record and without a launch to resume was never launched
@@ -136,7 +143,10 @@ def _reasons(
 
 
 def _unfinished(
-    runs: Sequence[RunRecord], statuses: Mapping[str, ResolvedStatus], unresponsive: set[str]
+    runs: Sequence[RunRecord],
+    statuses: Mapping[str, ResolvedStatus],
+    unresponsive: set[str],
+    scripts: Container[str],
 ) -> Iterator[str]:
     """Yield a reason for each run that may still need its copy: first the runs that are pending or running."""
     for run in sorted(runs, key=lambda run: statuses[run.path].is_finished):
@@ -145,6 +155,8 @@ def _unfinished(
             yield f"{run.path} is {resolved.status}"
         elif not completed(run.info) or resolved.status != "COMPLETE":
             yield f"{run.path} did not complete"
+        elif any(script in scripts for script in run.scripts):  # it has not recorded the start yet
+            yield f"the script of {run.path} is running"
         elif run.scheduler in unresponsive:
             yield f"{run.scheduler_title} did not report whether {run.path} was submitted again"
 

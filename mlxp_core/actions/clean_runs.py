@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mlxp_core.actions.copy_users import file_key
 from mlxp_core.actions.deletion import foreign_content
 from mlxp_core.runs.reader import RunReader, RunRecord
+from mlxp_core.status.local_processes import running_scripts
 from mlxp_core.status.resolver import StatusResolver
 from mlxp_core.status.rules import ResolvedStatus
 
@@ -38,9 +39,10 @@ def choose_deletable(runs: Sequence[RunRecord], wanted: set[str]) -> DeletableRu
     resolver, choice, seen = StatusResolver(), DeletableRuns(), set()
     paths = [run.directory.path for run in runs if run.directory.path.is_dir()]
     found = RunReader(paths[0].parent).read_some(paths) if paths else []
+    scripts = running_scripts()
     for run, resolved in zip(found, resolver.resolve(found), strict=True):
         key = file_key(run.path)
-        reason = next(_reasons(run, resolved, wanted, resolver.unresponsive), "")
+        reason = next(_reasons(run, resolved, wanted, resolver.unresponsive, scripts), "")
         if reason:
             choice.kept.append((run, reason))
         elif key not in seen:  # otherwise it is found by two paths
@@ -50,13 +52,17 @@ def choose_deletable(runs: Sequence[RunRecord], wanted: set[str]) -> DeletableRu
     return choice
 
 
-def _reasons(run: RunRecord, resolved: ResolvedStatus, wanted: set[str], unresponsive: set[str]) -> Iterator[str]:
+def _reasons(
+    run: RunRecord, resolved: ResolvedStatus, wanted: set[str], unresponsive: set[str], scripts: Container[str]
+) -> Iterator[str]:
     """Yield the reasons to keep a run."""
     path = run.directory.path
     unsubmitted = run.is_unsubmitted and not (run.launch is not None and run.launch.dry_run)
     if not resolved.is_finished or unsubmitted or run.scheduler in unresponsive or resolved.status not in wanted:
         yield f"{resolved.status} ({resolved.reason})" if resolved.reason else resolved.status
-    host = run.info.get("hostname")
+    if any(script in scripts for script in run.scripts):  # it has not recorded the start yet
+        yield "its script is running"
+    host = run.process.get("hostname")
     if resolved.status == "UNKNOWN" and run.job_id is None and host not in (None, socket.gethostname()):
         yield f"its process on {host} may still be running. Run 'mlxp clean' there"
     if path.is_symlink():

@@ -163,12 +163,17 @@ def _delete(runs: Sequence[RunRecord], *, of: int) -> int:
     """Delete runs; `of` is the number that the user confirmed."""
     from mlxp_core.actions.deletion import delete, remove_remains
     from mlxp_core.errors import MlxpError
+    from mlxp_core.runs.start_lock import is_locked
 
     failed = int(len(runs) < of)
     say("Deleting ...")
     for parent in {run.directory.path.parent for run in runs}:
         remove_remains(parent)
     for run in runs:
+        if is_locked(run.directory.lock):  # it started just now
+            say(f"{run_paths([run])} is kept: it is RUNNING.")
+            failed = 1
+            continue
         try:
             delete(run.directory.path)
         except MlxpError as error:
