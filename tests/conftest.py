@@ -127,7 +127,7 @@ _SCHEDULERS = ("slurm", "oar", "own_slurm", "slurm_without_accounts", "slurm-no-
 # Modules whose tests take a second and more each: `make quick` runs the first of each, and none of the slowest
 _SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
 _SLOW = {
-    *("test_callbacks", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
+    *("test_callbacks", "test_clean", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
     *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
     *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
 }

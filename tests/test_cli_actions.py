@@ -1,4 +1,4 @@
-"""`mlxp cancel`, `resubmit`, `rerun` and `clean`, on real schedulers and on this machine."""
+"""`mlxp cancel`, `resubmit` and `rerun`, on real schedulers and on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import LOGGING, PROBE, App, Result, info
-from tests.projects import COPY, Project
+from tests.projects import Project
 from tests.support.cli import mlxp, statuses
 from tests.support.processes import wait_until
 from tests.terminals import Terminal
@@ -321,79 +321,6 @@ def test_rerun_on_a_scheduler(scheduler: Cluster) -> None:
     script = (project.directory / "logs" / "3" / "script.sh").read_text()
     assert "hydra.launcher.timeout_min=5" in script
     assert list(statuses(project).values()) == ["COMPLETE"] * 4
-
-
-def test_clean(project: Project) -> None:
-    """Copies are kept for runs in all directories, and commits while a record names them; runs are deleted."""
-    finished = project.head
-    project.launch("x=1")
-    project.write("answer.py", "VALUE = 2\n")
-    failed = project.commit()
-    assert project.run("action=exit3", *COPY).status == 3
-    first, second = (project.directory / ".workdir" / project.root.name / commit for commit in (finished, failed))
-    result = mlxp(project, "clean")
-    assert (result.status, f"Kept: .workdir/{second.parent.name}/{failed}\n" in result.stdout) == (2, True), result.text
-    assert re.search(rf"{finished} +1 +[\d.]+ kB$", result.stdout, re.MULTILINE), result.text
-    (first / "tutorial" / "result.txt").write_text("0.97")
-    assert "it contains files that are in no commit: tutorial/result.txt" in mlxp(project, "clean", "-y").stdout
-    (first / "tutorial" / "result.txt").unlink()
-    project.git("checkout", "-q", finished)
-    assert project.run("action=exit3", *COPY, "hydra.callbacks.mlxp_logging.parent_log_dir=others").status == 3
-    result = mlxp(project, "clean", "-y")
-    assert (result.status, "others/1 did not complete" in result.stdout) == (0, True), result.text
-    assert project.copies() == sorted([first, second])
-    assert mlxp(project, "clean", "others", "--runs", "--status", "FAILED", "-y").status == 0
-    (second.parent / ".deleted-half").mkdir()
-    assert mlxp(project, "clean", "-y").status == 0
-    assert project.copies() == [second]
-    assert f"refs/mlxp/{finished}" in project.state().refs
-    result = mlxp(project, "clean", "--runs", "--status", "FAILED", "-y")
-    assert (result.status, "1 run: logs/2\n" in result.stdout) == (0, True), result.text
-    assert sorted(path.name for path in project.directory.glob("logs/[!.]*")) == ["1"]
-    assert mlxp(project, "clean", "-y").status == 0
-    assert project.copies() == []
-    assert (f"refs/mlxp/{finished}" in project.state().refs, f"refs/mlxp/{failed}" in project.state().refs) == (
-        True,
-        False,
-    )
-    project.launch("x=1")
-    assert (project.directory / "logs" / "3").is_dir()
-    for arguments, message in (
-        (("--runs",), "--runs and --status go together"),
-        (("--runs", "--status", "FAILD"), "there is no status FAILD; did you mean FAILED?"),
-        (("nowhere", "--runs", "--status", "FAILED"), "No ./nowhere here"),
-    ):
-        result = mlxp(project, "clean", *arguments)
-        assert (result.status, message in result.stderr) == (2, True), result.text
-
-
-def test_clean_keeps_linked_runs(app: App) -> None:
-    """Neither the link nor the run is deleted."""
-    app.run("action=exit3", LOGGING)
-    app.run("action=exit3", LOGGING)
-    first, elsewhere = app.directory / "logs" / "1", app.directory / "elsewhere"
-    first.rename(elsewhere)
-    first.symlink_to(elsewhere)
-    for status in (0, 1):
-        result = mlxp(app, "clean", "--runs", "--status", "FAILED", "-y")
-        assert result.status == status, result.text
-        assert f"logs/1 is kept: it is a symbolic link to {elsewhere}" in result.stdout
-    assert (first / "metadata" / "info.yaml").samefile(elsewhere / "metadata" / "info.yaml")
-    assert statuses(app) == {"1": "FAILED"}
-
-
-def test_clean_keeps_running_runs(scheduler: Cluster) -> None:
-    """Neither the run nor its copy is deleted."""
-    home = scheduler.app(f"actions-clean-{scheduler.launcher}")
-    project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
-    project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
-    scheduler.wait_for(lambda: running(project) == 1, 150)
-    for arguments in ((), ("--runs", "--status", "RUNNING")):
-        result = mlxp(project, "clean", "-y", *arguments)
-        assert "ept" in result.stdout, result.text
-    assert len(project.copies()) == 1
-    assert running(project) == 1
-    cancel(project, "1")
 
 
 def test_unknown_runs_are_not_resubmitted_unasked(slurm: Cluster) -> None:

@@ -1,27 +1,29 @@
-"""Find unused safe copies, and delete copies and runs.
-
-A directory is renamed before it is deleted, so that a partly deleted one never looks complete.
-"""
+"""Find unused safe copies, and delete them."""
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlxp_core.errors import GitError, MlxpError, NoRunsError, RunDirectoryError
-from mlxp_core.files import cannot_write
-from mlxp_core.runs.reader import RunReader, RunRecord
-from mlxp_core.status.rules import completed
-from mlxp_core.versioning.copy_usage import DESCRIPTION, common_directory, lock_unused_copy, registered_roots
+from mlxp_core.actions.copy_users import RunRoots, Users, copy_of, file_key, version_of
+from mlxp_core.actions.deletion import delete, remove_remains
+from mlxp_core.errors import GitError, MlxpError
+from mlxp_core.runs.reader import RunRecord
+from mlxp_core.status.local_processes import running_scripts
+from mlxp_core.status.resolver import StatusResolver
+from mlxp_core.status.rules import ResolvedStatus, completed
+from mlxp_core.versioning.copy_usage import (
+    DESCRIPTION,
+    common_directory,
+    lock_unused_copy,
+    registered_roots,
+    unregister_runs,
+)
 from mlxp_core.versioning.git_command import run_git
 from mlxp_core.versioning.safe_copy import own_files
-
-_DELETED = ".deleted-"
 
 
 @dataclass(frozen=True)
@@ -30,171 +32,173 @@ class Copy:
 
     Attributes:
         path: Its root.
-        runs: Runs that use it.
+        users: Runs that may use it.
         reason: Why it is kept; empty if it can be deleted.
+        missing: Directories of runs that no longer exist, if they are the only reason to keep it.
     """
 
     path: Path
-    runs: Sequence[RunRecord]
+    users: Users
     reason: str
+    missing: Sequence[Path] = ()
 
 
-class RunRoots:
-    """Directories of runs, each read only once."""
+@dataclass(frozen=True)
+class FoundCopies:
+    """The safe copies that `mlxp clean` considers.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
-        self._read: dict[Path, list[RunRecord] | None] = {}
+    Attributes:
+        copies: The copies.
+        notes: Messages for the user about the schedulers' answers.
+    """
 
-    def using(self, copy: Path) -> list[Path]:
-        """Return the directories whose runs may use a copy."""
-        common = common_directory(copy)
-        registered = registered_roots(common) or [] if common is not None else []
-        return list(dict.fromkeys([self.directory, *registered]))
+    copies: Sequence[Copy] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
-    def runs(self, root: Path) -> list[RunRecord] | None:
-        """Return the runs in a directory; None if it cannot be read."""
-        if root not in self._read:
-            try:
-                self._read[root] = RunReader(root).read()
-            except NoRunsError:  # also if the directory does not exist
-                self._read[root] = []
-            except RunDirectoryError:
-                self._read[root] = None
-        return self._read[root]
+    @property
+    def missing(self) -> list[Path]:
+        """Directories of runs that no longer exist, and are the only reason to keep a copy."""
+        return list(dict.fromkeys(root for copy in self.copies for root in copy.missing))
 
 
-def find_copies(directory: Path) -> list[Copy]:
+def find_copies(directory: Path) -> FoundCopies:
     """Return the safe copies of the runs in a directory, those next to them, and those in ./.workdir."""
     roots = RunRoots(directory)
-    recorded = [Path(copy) for run in roots.runs(roots.directory) or () if (copy := _copy_of(run))]
-    parents = dict.fromkeys(path.parent for path in recorded)
-    for base in (Path.cwd(), roots.directory.parent):
-        parents |= dict.fromkeys((base / ".workdir").glob("*"))
-    found = []
-    for parent in parents:
+    recorded = dict.fromkeys(copy_of(run) for run in roots.runs(roots.directory) or ())
+    parents = [Path(copy).parent for copy in recorded if copy is not None]
+    real = Path(os.path.realpath(roots.directory))
+    for base in dict.fromkeys((Path.cwd(), roots.directory.parent, real.parent)):
+        parents += (base / ".workdir").glob("*")
+    found: dict[object, Path] = {}
+    for parent in dict.fromkeys(Path(os.path.realpath(parent)) for parent in parents):
         remove_remains(parent)
         for path in sorted(parent.glob("[!.]*")):
-            if (path / ".git" / DESCRIPTION).is_file():
-                found.append(_examined(path, roots))
-    return found
+            key = file_key(path)
+            if (path / ".git" / DESCRIPTION).is_file() and (key not in found or found[key].is_symlink()):
+                found[key] = path
+    copies, notes = _examine(list(found.values()), roots)
+    return FoundCopies(copies, notes)
 
 
-def _examined(path: Path, roots: RunRoots, *, locked: bool = False) -> Copy:
-    directories = roots.using(path)
-    known = [run for directory in directories for run in roots.runs(directory) or ()]
-    runs = [run for run in known if _copy_of(run) == str(path)]
-    return Copy(path, runs, next(_reasons(path, runs, known, directories, roots, locked), ""))
+def _examine(paths: Sequence[Path], roots: RunRoots, *, locked: bool = False) -> tuple[list[Copy], list[str]]:
+    """Return copies with the reasons to keep them, and messages about the schedulers' answers.
+
+    Args:
+        paths: Roots of the copies.
+        roots: Cache of the directories of runs.
+        locked: Whether the caller holds the locks of the copies.
+    """
+    users = [roots.users(path) for path in paths]
+    runs = {run.path: run for one in users for run in one.runs}
+    resolver = StatusResolver()
+    statuses = dict(zip(runs, resolver.resolve(list(runs.values())), strict=True))
+    scripts = running_scripts()
+    copies = []
+    for path, one in zip(paths, users, strict=True):
+        reason = next(_reasons(path, one, statuses, resolver.unresponsive, scripts, locked), "")
+        missing = [] if reason else one.missing
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            reason = (
+                f"the runs in {missing[0]}{more} may need it, but that directory no longer exists. If you moved it, "
+                "name it ('mlxp clean DIR'). If you deleted it, answer the question of 'mlxp clean' (without -y)"
+            )
+        copies.append(Copy(path, one, reason, missing))
+    return copies, resolver.notes
 
 
 def _reasons(
     path: Path,
-    runs: Sequence[RunRecord],
-    known: Sequence[RunRecord],
-    directories: Sequence[Path],
-    roots: RunRoots,
+    users: Users,
+    statuses: Mapping[str, ResolvedStatus],
+    unresponsive: set[str],
+    scripts: Container[str],
     locked: bool,
 ) -> Iterator[str]:
-    """Yield the reasons to keep a copy.
-
-    Args:
-        path: Root of the copy.
-        runs: Runs that use it.
-        known: All runs that may use it.
-        directories: Directories of these runs.
-        roots: Cache of the directories.
-        locked: Whether the caller holds the lock of the copy.
-    """
-    unfinished = [run for run in runs if not completed(run.info)]
-    if unfinished:
-        more = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
-        yield f"{unfinished[0].path}{more} did not complete"
-    # A run without a record and without a launch to resume was never launched
-    damaged = [run.problem for run in known if run.problem and (run.launch or "has no record" not in run.problem)]
-    if damaged:
-        yield f"{damaged[0]}, so that run may need it"
-    for directory in directories:
-        if roots.runs(directory) is None:
-            yield f"the runs in {directory} cannot be read, and may need it"
-    common = common_directory(path)
-    if common is None or (not runs and registered_roots(common) is None):
-        yield "its owner is not recorded"
-    with nullcontext(True) if locked else lock_unused_copy(path) as is_free:
-        if not is_free:
-            yield "a program that was started there is still running"
+    """Yield the reasons to keep a copy, other than missing directories of runs."""
+    if path.is_symlink():
+        yield f"it is a symbolic link to {path.resolve()}"
     if path.stat().st_uid != os.getuid():
         yield "it belongs to another user"
+    if unfinished := list(_unfinished(users.runs, statuses, unresponsive, scripts)):
+        more = f", and {len(unfinished) - 1} more may need it" if len(unfinished) > 1 else ""
+        yield f"{unfinished[0]}{more}"
+    # A run without a record and without a launch to resume was never launched
+    damaged = [run for run in users.known if run.problem and (run.launch or "has no record" not in run.problem)]
+    if damaged:
+        yield f"{damaged[0].problem}, so that run may need it"
+    for directory in users.unreadable:
+        yield f"the runs in {directory} cannot be read, and may need it"
+    common = common_directory(path)
+    if common is None or (not users.runs and registered_roots(common) is None):
+        yield "its owner is not recorded"
+    with nullcontext("") if locked else lock_unused_copy(path) as in_use:
+        if in_use:
+            yield in_use
     try:
         if own := own_files(path):
             yield f"it contains files that are in no commit: {', '.join(own[:3])}{', ...' * (len(own) > 3)}"
     except MlxpError as error:
-        yield str(error)
+        yield str(error).removesuffix(".")
 
 
-def delete_copy(copy: Copy, directory: Path) -> bool:
+def _unfinished(
+    runs: Sequence[RunRecord],
+    statuses: Mapping[str, ResolvedStatus],
+    unresponsive: set[str],
+    scripts: Container[str],
+) -> Iterator[str]:
+    """Yield a reason for each run that may still need its copy: first the runs that are pending or running."""
+    for run in sorted(runs, key=lambda run: statuses[run.path].is_finished):
+        resolved = statuses[run.path]
+        if not resolved.is_finished:
+            yield f"{run.path} is {resolved.status}"
+        elif not completed(run.info) or resolved.status != "COMPLETE":
+            yield f"{run.path} did not complete"
+        elif any(script in scripts for script in run.scripts):  # it has not recorded the start yet
+            yield f"the script of {run.path} is running"
+        elif run.scheduler in unresponsive:
+            yield f"{run.scheduler_title} did not report whether {run.path} was submitted again"
+
+
+def forget_missing(copies: Sequence[Copy]) -> None:
+    """Record in the repositories that the runs in missing directories were deleted.
+
+    Raises:
+        RunDirectoryError: A repository cannot be written.
+    """
+    pairs = {(common_directory(copy.path), root) for copy in copies for root in copy.missing}
+    for common, root in pairs:
+        if common is not None:
+            unregister_runs(common, root)
+
+
+def delete_copy(copy: Copy, directory: Path) -> str:
     """Delete a safe copy, and the reference that keeps its commit in the repository if no run names that commit.
 
     Returns:
-        Whether it was deleted; not if it is used by now, or was deleted before.
+        Why it is kept, because it is used by now or was deleted before; empty if it was deleted.
 
     Raises:
         RunDirectoryError: It cannot be deleted completely; the rest has another name.
         GitError: git cannot delete the reference.
     """
-    path, roots = copy.path, RunRoots(directory)
-    common, directories = common_directory(path), roots.using(path)
-    with lock_unused_copy(path) as is_free:
-        if not is_free or _examined(path, roots, locked=True).reason:
-            return False
+    path = copy.path
+    if not path.exists():
+        return "it was already deleted"
+    common = common_directory(path)
+    with lock_unused_copy(path) as in_use:
+        if in_use:
+            return in_use
+        ((now,), _) = _examine([path], RunRoots(directory), locked=True)
+        if now.reason:
+            return now.reason
         commit = (path / ".git" / "HEAD").read_text().strip()
         delete(path)
     # A directory of runs that is missing may have been moved, and its records still name the commit
-    all_known = all(one.is_dir() and roots.runs(one) is not None for one in directories)
-    known = [run for one in directories for run in roots.runs(one) or ()]
-    named = any((run.info.get("version_manager") or {}).get("commit_hash") == commit for run in known)
+    all_known = not now.users.missing and not now.users.unreadable
+    named = any(version_of(run).get("commit_hash") == commit for run in now.users.known)
     if common is not None and all_known and not named and not path.with_name(commit).exists():
         with suppress(GitError):  # it had no such reference
             run_git(common, "update-ref", "-d", f"refs/mlxp/{commit}")
-    return True
-
-
-def delete(path: Path) -> None:
-    """Delete a directory.
-
-    Raises:
-        RunDirectoryError: It cannot be deleted completely (the rest has another name), or is a symbolic link.
-    """
-    if path.is_symlink():
-        raise RunDirectoryError(f"{path} is a symbolic link to {path.resolve()} and was kept. Delete both yourself.")
-    remains = path.with_name(f"{_DELETED}{path.name}-{secrets.token_hex(4)}")
-    try:
-        path.rename(remains)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        shutil.rmtree(remains)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{path} was deleted only in part ({error.filename}: {error.strerror}). Delete {remains} yourself."
-        ) from error
-
-
-def remove_remains(parent: Path) -> None:
-    """Delete what interrupted deletions left in a directory."""
-    for path in parent.glob(f"{_DELETED}*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def disk_usage(path: Path) -> int:
-    """Return the disk space that a directory takes, in bytes."""
-    total = 0
-    for directory, _, files in os.walk(path):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
-    return total
-
-
-def _copy_of(run: RunRecord) -> str | None:
-    copy = (run.info.get("version_manager") or {}).get("safe_copy")
-    return str(copy) if copy else None
+    return ""

@@ -24,7 +24,7 @@ class OriginalCommand:
         python_path: PYTHONPATH at that time; None if it was not set.
         cwd: Working directory.
         overrides: All overrides, those of the sweep last.
-        hydra: Composed `hydra` node; empty if the run never started.
+        hydra: Composed `hydra` node, of the run or of its sweep; empty if neither is recorded.
         started_in: Directory in which the user started the launch, if its plan says that.
     """
 
@@ -47,10 +47,9 @@ def read_original_command(run: RunRecord) -> OriginalCommand:
     Raises:
         AppCommandError: The run was not started by a command line, or the command is not recorded.
     """
-    try:
-        hydra = load_yaml((run.directory.metadata / "hydra.yaml").read_bytes())["hydra"]
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
-        hydra = {}
+    hydra = _hydra_node(run.directory.metadata / "hydra.yaml")
+    if not hydra and run.launch is not None:  # the run never started
+        hydra = _hydra_node(run.launch.directory.parent / "multirun.yaml")
     info = run.info
     plan = Plan.read(run.launch.directory / "plan.json") if run.launch is not None else None
     recorded = hydra.get("overrides", {})
@@ -75,3 +74,12 @@ def read_original_command(run: RunRecord) -> OriginalCommand:
             f"The overrides of {run.path} are not recorded: it has no {run.directory.metadata}/hydra.yaml."
         )
     return OriginalCommand(command, environment.get("PYTHONPATH"), Path(cwd or "."), overrides, hydra, started_in)
+
+
+def _hydra_node(file: Path) -> Mapping[str, Any]:
+    """Return the `hydra` node that Hydra saved in a file; empty if it cannot be read."""
+    try:
+        node = load_yaml(file.read_bytes())["hydra"]
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        return {}
+    return node if isinstance(node, dict) else {}

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxp_core.actions.deleted_copies import create_again
 from mlxp_core.actions.original_command import OriginalCommand, read_original_command
 from mlxp_core.config.override_grammar import OF_ONE_RUN, key_of, literal, override
-from mlxp_core.errors import AppCommandError, SafeCopyError
+from mlxp_core.errors import AppCommandError
 from mlxp_core.runs.reader import RunRecord
 from mlxp_core.versioning.git_command import LOCAL_VARIABLES
-from mlxp_core.versioning.links import check_links, make_links
-from mlxp_core.versioning.repository import Repository
-from mlxp_core.versioning.safe_copy import safe_copy
 from mlxp_core.versioning.version import ResolvedVersion
 
 _NO_SWEEP = "hydra.sweeper.params=null"  # sweeps in the configuration itself
@@ -65,14 +63,14 @@ def rerun(run: RunRecord, given: Sequence[str]) -> Rerun:
 
     Raises:
         AppCommandError: The command is not recorded, or cannot be used now.
-        SafeCopyError, GitError: The code of its commit is not available.
+        SafeCopyError, OptionError, GitError: The code of its commit is not available.
     """
     start = read_original_command(run)
     recorded = run.info.get("version_manager") or {}
     version, cwd, argv, python_path = None, start.cwd, start.argv, start.python_path
     if recorded.get("safe_copy"):
         old = str(recorded["safe_copy"])
-        copy = str(_copy(recorded, start))
+        copy = str(create_again(run, start, Path(old).with_name(str(recorded["commit_hash"]))))
         started_in = start.started_in
         if started_in is None and cwd.is_relative_to(old):
             started_in = Path(recorded["repo_path"]) / cwd.relative_to(old)
@@ -88,21 +86,6 @@ def rerun(run: RunRecord, given: Sequence[str]) -> Rerun:
     overrides = _overrides(run, start, given, version)
     own = [text for text in overrides if not key_of(text).startswith(("hydra.", "hydra/"))]
     return Rerun([*argv, *overrides], own, cwd, python_path, version)
-
-
-def _copy(recorded: Mapping[str, Any], start: OriginalCommand) -> Path:
-    """Return the safe copy of a run's commit, made again if necessary."""
-    root = Path(recorded["repo_path"])
-    if not (root / ".git").exists():
-        raise SafeCopyError(f"The repository {root} no longer exists, and the safe copy cannot be made without it.")
-    repository, commit = Repository(root), str(recorded["commit_hash"])
-    copy = safe_copy(repository, commit, Path(recorded["safe_copy"]).with_name(commit))
-    node = next((one for one in start.callbacks("VersioningCallback").values()), {})
-    origin = start.started_in or root
-    links = [Path(os.path.realpath((origin / link).parent), Path(link).name) for link in node.get("links") or ()]
-    check_links(repository, links)
-    make_links(repository, links, copy)
-    return copy
 
 
 def _overrides(

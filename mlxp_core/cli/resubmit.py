@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool, directory: Path) -> None:
     """Submit runs again, in the same directories.
 
-    The script of each run is submitted again, with the same commit and options. Pending and running runs are never
-    resubmitted. The logs of earlier attempts are kept, but results in the directory are overwritten; it asks before it
-    resubmits runs that are COMPLETE or UNKNOWN. --failed skips UNKNOWN and CANCELLED runs. Runs of hydra/launcher=local
-    run on this machine.
+    The script of each run is submitted again, with the same commit and options; a deleted safe copy is created again.
+    Pending and running runs are never resubmitted. The logs of earlier attempts are kept, but results in the directory
+    are overwritten; it asks before it resubmits runs that are COMPLETE or UNKNOWN. --failed skips UNKNOWN and CANCELLED
+    runs. Runs of hydra/launcher=local run on this machine.
 
     RUN is a number (5), a range (3-7), a list (1,4,9) or the path of a run's directory.
 
@@ -44,6 +44,7 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
       mlxp resubmit 3-7
       mlxp resubmit --failed
     """
+    from mlxp_core.actions.deleted_copies import create_deleted_copies
     from mlxp_core.actions.resubmit import choose, lock_runs
     from mlxp_core.actions.selection import check_own, select_runs
     from mlxp_core.sweeps.checks import check_outside_runs
@@ -64,7 +65,12 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
             say(f"{run_paths([run])} is not submitted: {reason}.", sys.stderr)
         succeeded = not choice.refused
         if choice.runs and _agreed(choice, yes=yes):
-            succeeded = _submit([run for run, _ in choice.runs], n_jobs) and succeeded
+            no_copy = create_deleted_copies([run for run, _ in choice.runs])
+            for run, _ in choice.runs:
+                if run.path in no_copy:
+                    say(f"{run_paths([run])} is not submitted: {no_copy[run.path]}.", sys.stderr)
+            ready = [run for run, _ in choice.runs if run.path not in no_copy]
+            succeeded = (not ready or _submit(ready, n_jobs)) and not no_copy and succeeded
         elif choice.runs:
             say("Nothing was submitted.")
             succeeded = False

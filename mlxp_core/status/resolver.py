@@ -15,7 +15,7 @@ import yaml
 from mlxp_core.files import read_regular
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.info import RunStatus, restarted, seconds
-from mlxp_core.runs.reader import RunReader, RunRecord
+from mlxp_core.runs.reader import LOCAL, RunReader, RunRecord
 from mlxp_core.runs.start_lock import is_locked
 from mlxp_core.runs.starts import is_alive_here
 from mlxp_core.schedulers.job_state import JobState
@@ -56,9 +56,9 @@ class StatusResolver:
         # Each scheduler is asked, even if all records are conclusive: the user may have submitted a script again
         job_ids: dict[str, list[str]] = {}
         for run in runs:
-            if run.scheduler and run.submission is not None and run.job_ids:
+            if run.scheduler and run.scheduler != LOCAL:
                 asked = job_ids.setdefault(run.scheduler, [])
-                if _needs_query(run):
+                if run.submission is not None and _needs_query(run):
                     asked += run.job_ids
         # If the scheduler does not know these jobs, nothing follows
         certain = {job for run in runs if "exit_status" in run.info or known_final_state(run) for job in run.job_ids}

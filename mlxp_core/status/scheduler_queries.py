@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _IDS_PER_QUERY = 10_000
 # Schedulers that report the script of each job of this user
 _REPORT_SCRIPTS = {
-    f"{module}{name}" for name in ("SLURMScheduler", "OARScheduler") for module in ("", "mlxp_core.schedulers.")
+    *("SLURMScheduler", "mlxp_core.schedulers.slurm.SLURMScheduler"),
+    *("OARScheduler", "mlxp_core.schedulers.oar.OARScheduler"),
 }
 _FALLBACK = "showing the last recorded status of its runs."
 
@@ -77,6 +78,7 @@ class SchedulerQueries:
         if not job_ids:
             with suppress(MlxpError):
                 return _answer(scheduler.states([]))
+            self.unresponsive.add(name)
             return None
         if not scheduler.can_query_states:
             self.notes.append(f"{scheduler.title} cannot be queried for job states; {_FALLBACK}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# File in the git directory of the repository: one line for each directory with runs that record its commits
+from mlxp_core.files import cannot_write
+
+# File in the git directory of the repository: one line for each directory with runs that record its commits. A line
+# that begins with "-" withdraws an earlier one
 _ROOTS = "mlxp-runs"
 # File in the git directory of a safe copy, and of no other repository, that describes what the copy was made from.
 # Programs that run in the copy lock it
@@ -22,17 +26,54 @@ def register_runs(version: Mapping[str, Any] | None, root: Path) -> None:
         return
     common = common_directory(Path(version["safe_copy"] or version["repo_path"]))
     if common is not None and root not in (registered_roots(common) or ()):
-        with suppress(OSError), (common / _ROOTS).open("ab", buffering=0) as file:
-            # A single write, so that lines of two processes do not mix
-            file.write(os.fsencode(root) + b"\n")
+        with suppress(OSError):
+            _append(common, _line(root))
+
+
+def unregister_runs(common: Path, root: Path) -> None:
+    """Record that the runs in a directory were deleted.
+
+    Args:
+        common: Git directory of the repository.
+        root: Directory of the runs.
+
+    Raises:
+        RunDirectoryError: The repository cannot be written.
+    """
+    try:
+        _append(common, b"-" + _line(root))
+    except OSError as error:
+        raise cannot_write(common / _ROOTS, error) from error
 
 
 def registered_roots(common: Path) -> list[Path] | None:
     """Return the directories with runs of a repository, by its git directory; None if none was ever registered."""
     try:
-        return [Path(os.fsdecode(line)) for line in (common / _ROOTS).read_bytes().splitlines()]
+        lines = (common / _ROOTS).read_bytes().split(b"\n")
     except OSError:
         return None
+    roots: dict[Path, None] = {}
+    for line in filter(None, lines):
+        with suppress(ValueError):  # a damaged line
+            if line.startswith(b"-"):
+                roots.pop(_root(line[1:]), None)
+            else:
+                roots[_root(line)] = None
+    return list(roots)
+
+
+def _append(common: Path, line: bytes) -> None:
+    with (common / _ROOTS).open("ab", buffering=0) as file:
+        file.write(line + b"\n")  # a single write, so that lines of two processes do not mix
+
+
+def _line(root: Path) -> bytes:
+    """Return a path as one line: a JSON string if it contains a line break."""
+    return json.dumps(str(root)).encode() if "\n" in str(root) else os.fsencode(root)
+
+
+def _root(line: bytes) -> Path:
+    return Path(json.loads(line)) if line.startswith(b'"') else Path(os.fsdecode(line))
 
 
 def common_directory(tree: Path) -> Path | None:
@@ -40,7 +81,7 @@ def common_directory(tree: Path) -> Path | None:
     own = tree / ".git"
     try:
         if own.is_file():  # a linked worktree
-            own = Path(own.read_text().removeprefix("gitdir:").strip())
+            own = tree / own.read_text().removeprefix("gitdir:").strip()
             return (own / (own / "commondir").read_text().strip()).resolve()
         borrowed = own / "objects" / "info" / "alternates"
         if (own / DESCRIPTION).exists():
@@ -77,21 +118,21 @@ def hold_copy(copy: Path) -> bool:
 
 
 @contextmanager
-def lock_unused_copy(copy: Path) -> Iterator[bool]:
-    """Return whether no process uses a safe copy; if so, none can start to before the end of the block."""
+def lock_unused_copy(copy: Path) -> Iterator[str]:
+    """Keep programs from starting in a safe copy until the end of the block; yield why that is not possible, or ""."""
     try:
         file = os.open(copy / ".git" / DESCRIPTION, os.O_RDWR)
-    except OSError:
-        yield False
+    except OSError as error:
+        yield f"it cannot be locked ({error.strerror})"
         return
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
+            reason = ""
         except BlockingIOError:
-            free = False
+            reason = "a program that was started there is still running"
         except OSError:  # a file system without locks
-            free = True
-        yield free
+            reason = ""
+        yield reason
     finally:
         os.close(file)

@@ -20,6 +20,7 @@ from mlxp_core.versioning.checkout import QUIETLY, check_out, description
 from mlxp_core.versioning.copy_usage import DESCRIPTION, hold_copy
 from mlxp_core.versioning.git_command import literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
+from mlxp_core.versioning.untracked_files import has_own_objects, submodules_in, untracked_files
 from mlxp_core.versioning.version import option
 
 # Prefix of a copy that is being created
@@ -123,31 +124,32 @@ def _edited(copy: Repository, commit: str) -> Iterator[str]:
 
 
 def own_files(copy: Path) -> list[str]:
-    """Return the files of a copy that differ from its commit, or are not in it: edits, results of runs.
+    """Return the files of a copy that differ from its commit, or are not in it, submodules included.
 
-    Compiled Python files and symbolic links are not among them.
+    These are edits, results of runs and commits that were made in the copy. Compiled Python files and the links that
+    launches made are not among them.
 
     Raises:
         GitError: git cannot compare them.
+        RunDirectoryError: A directory cannot be read.
     """
-    tree = Repository(copy)
+    return [printable(name) for name in _own_files(copy, copy)]
+
+
+def _own_files(copy: Path, tree: Path) -> Iterator[str]:
+    """Yield the own files of a copy or of a submodule in it, relative to the copy."""
     try:
-        commit = (copy / ".git" / "HEAD").read_text().strip()
+        commit = (tree / ".git" / "HEAD").read_text().strip()
     except OSError as error:
-        raise GitError(f"{copy} is not a complete repository: {error.strerror}.") from error
-    others = ("--others", "--directory", "--no-empty-directory", "-z")
-    # Including ignored files: results of runs often are
-    found = [name for name in names_in(tree.git("ls-files", *others)) if not (copy / name).is_symlink()]
-    found = [name for name in found if not _is_byte_code(copy / name)]
-    return [printable(name) for name in (*_edited(tree, commit), *found)]
-
-
-def _is_byte_code(path: Path) -> bool:
-    """Return whether a file, or everything in a directory, is compiled Python code."""
-    if path.is_dir():
-        files = (file for file in path.rglob("*") if not file.is_dir())
-        return all("__pycache__" in file.parts or file.is_symlink() for file in files)
-    return path.suffix == ".pyc"
+        raise GitError(f"{tree} is not a complete repository: {error.strerror}.") from error
+    found = [*_edited(Repository(tree), commit), *untracked_files(copy, tree)]
+    if has_own_objects(tree):
+        found.append(".git/objects (new commits or staged files)")
+    inside = tree.relative_to(copy)
+    yield from (str(inside / name) for name in found)
+    for name in submodules_in(tree):
+        if (tree / name / ".git").exists():
+            yield from _own_files(copy, tree / name)
 
 
 def _make(repository: Repository, commit: str, path: Path) -> None:
