@@ -194,7 +194,10 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
     ]
     assert [process.wait(timeout=180) for process in processes] == [0, 0]
     assert len(app.runs()) == 5
-    assert {path.name for path in (app.directory / "res").iterdir()} == {*"12345", "multirun.yaml"}
+    assert {path.name for path in (app.directory / "res").iterdir()} == {
+        *("1", "2", "3", "4", "5"),
+        *("launch-1", "launch-2", "multirun.yaml", "submissions.jsonl"),
+    }
 
 
 @pytest.mark.once

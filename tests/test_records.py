@@ -124,6 +124,7 @@ def plan(sweep: Path, launch: str, at: str, modified: int) -> None:
         settings={},
         started_in="/",
         is_resubmission=False,
+        after=(),
         at=at,
     ).write(file)
     os.utime(file, (modified, modified))

@@ -110,19 +110,20 @@ def submit_again(runs: Sequence[RunRecord]) -> int:
     with raise_on_signals():
         for sweep_dir, plan in _plans(runs):
             try:
-                number += _launch(sweep_dir, plan)
+                number += _launch(sweep_dir, plan, number)
             except MlxpError as error:
                 done = f"\n{number} of {console.count(runs, 'run')} had been submitted before that." if number else ""
                 raise type(error)(f"{error}{done}") from error
     return number
 
 
-def _launch(sweep_dir: Path, plan: Plan) -> int:
+def _launch(sweep_dir: Path, plan: Plan, submitted_before: int) -> int:
     scheduler = scheduler_of(plan)
     with class_errors_reported(type(scheduler)):
         scheduler.check_installed()
         size = check_array_options(scheduler, scheduler.options, len(plan.runs), first=False)
-        launch = Launch(make_directory(sweep_dir, 1), replace(plan, array_size=size), scheduler)
+        plan, directory = replace(plan, array_size=size), make_directory(sweep_dir, 1)
+        launch = Launch(directory, plan, scheduler, submitted_before=submitted_before)
         launch.start(f"Submitting {run_ranges(plan.runs)} to {scheduler.title}:")
     return len(plan.runs)
 
@@ -142,7 +143,7 @@ def _plans(runs: Sequence[RunRecord]) -> list[tuple[Path, Plan]]:
         plan = of_launches[directory]
         place = recorded.launch.runs[recorded.recorded_as]["place"]
         run, options = plan.runs[place], plan.options | {"dry_run": False}
-        common = replace(plan, runs=(), array_size=1, is_resubmission=True, options=options)
+        common = replace(plan, runs=(), array_size=1, is_resubmission=True, options=options, after=())
         if _is_edited(run, schedulers[directory]):
             edited.append((directory.parent, common, [run]))
             continue

@@ -7,6 +7,7 @@ launch-1/           in the sweep's directory
     script.sh       the submitted script, under a path that no other request has
     0 1 2 ...       links to the directories of its runs
     answer.txt      the answer of the submission command, written by that command
+    replaced.txt    what became of the runs of a request that is not submitted any more
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from mlxp_core.errors import (
     SubmissionUnknownError,
 )
 from mlxp_core.files import cannot_write
-from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
+from mlxp_core.launch.plan import PLAN, Plan, PlannedRun, run_ranges
 from mlxp_core.launch.run_files import RunFiles
 from mlxp_core.launch.submission import submit_with_retries
 from mlxp_core.launch.submission_requests import Request, submission_requests, write_request
@@ -40,6 +41,8 @@ from mlxp_core.runs.info import now
 from mlxp_core.runs.journal import SUBMISSIONS, append_entries
 from mlxp_core.schedulers.base import Scheduler
 
+NOTHING_SUBMITTED = "Nothing was submitted."
+
 
 class Launch:
     """A launch on disk.
@@ -48,28 +51,31 @@ class Launch:
         directory: Directory of the launch.
         plan: What the launch submits.
         scheduler: Scheduler that takes it.
+        submitted_before: Number of runs that the same command has submitted in other launches.
         requests: Calls of the submission command.
-        job_ids: Job ids of each submitted request, by the index of the request.
+        job_ids: Job ids of each submitted request, by the index of the request; empty strings for ids that are not
+            known.
     """
 
-    def __init__(self, directory: Path, plan: Plan, scheduler: Scheduler) -> None:
+    def __init__(self, directory: Path, plan: Plan, scheduler: Scheduler, *, submitted_before: int = 0) -> None:
         self.directory = directory
         self.plan = plan
         self.scheduler = scheduler
+        self.submitted_before = submitted_before
         self.requests = submission_requests(plan, scheduler.options, directory)
         self.job_ids: dict[int, list[str]] = {}
         self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
 
-    def start(self, message: str, *, dependencies: Sequence[str] = ()) -> None:
+    def start(self, message: str) -> None:
         """Write a new launch, print a message, and submit the launch.
 
         Raises:
             MlxpError: As `write` and `submit`.
         """
-        with self.lock_new() as lock:
+        with lock_launch(self.directory, self.plan.started_in) as lock, self.removed_on_failure():
             self.write()
             console.say(message)
-            self.submit(lock, dependencies=dependencies)
+            self.submit(lock)
 
     def write(self) -> None:
         """Write everything that is submitted, beginning with the plan.
@@ -79,7 +85,7 @@ class Launch:
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
-        self.plan.write(self.directory / "plan.json")
+        self.plan.write(self.plan_file)
         for request in self.requests:
             self.write_request(request)
 
@@ -92,42 +98,35 @@ class Launch:
     def remove(self) -> None:
         """Remove a launch of which nothing was submitted, and restore the directories of its runs."""
         # First the file that makes it one to resume
-        (self.directory / "plan.json").unlink(missing_ok=True)
+        self.plan_file.unlink(missing_ok=True)
         self._files.restore(self.plan.runs)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @contextmanager
-    def lock(self) -> Iterator[int]:
-        """Keep other processes from submitting this launch; yield a file descriptor that holds the lock.
+    def removed_on_failure(self) -> Iterator[None]:
+        """Remove a new, locked launch again after an error or interrupt before the first submission."""
+        try:
+            yield
+        except BaseException:
+            if not self._has_attempts:
+                self.remove()
+            raise
 
-        Waits for a process that has the lock. The submission command inherits the descriptor, so that the launch stays
-        locked until that command has answered, even if this process ends earlier.
-        """
-        with locked(self.directory / "lock", f"{self.short_path} is being submitted") as lock:
-            yield lock
-
-    @contextmanager
-    def lock_new(self) -> Iterator[int]:
-        """Lock a new launch, and remove it again after an error or interrupt before the first submission."""
-        with self.lock() as lock:
-            try:
-                yield lock
-            except BaseException:
-                if not self._has_attempts:
-                    self.remove()
-                raise
+    @property
+    def plan_file(self) -> Path:
+        """The file that makes it a launch to resume."""
+        return self.directory / PLAN
 
     @property
     def short_path(self) -> str:
         """The directory of the launch, as messages show it."""
         return short_path(self.directory, self.plan.started_in)
 
-    def submit(self, lock: int, *, dependencies: Sequence[str] = (), verbatim: bool = False) -> None:
+    def submit(self, lock: int, *, verbatim: bool = False) -> None:
         """Submit the requests that are not submitted yet.
 
         Args:
-            lock: File descriptor from `lock`.
-            dependencies: Ids of jobs that must finish before the first of these jobs starts.
+            lock: File descriptor from `lock_launch`.
             verbatim: Whether to print the scheduler's answer, instead of one line for each run.
 
         Raises:
@@ -135,7 +134,7 @@ class Launch:
                 resumed, and the message says both.
             LaunchInterruptedError: The same, after an interrupt by the user.
         """
-        options = self.scheduler.options
+        options, dependencies = self.scheduler.options, self.plan.after
         try:
             for index, request in enumerate(self.requests):
                 if index not in self.job_ids:
@@ -149,12 +148,16 @@ class Launch:
                     )
                     self._report(request, self.job_ids[index], answer, verbatim=verbatim)
                 if options.array_parallelism:  # one request at a time
-                    dependencies = self.job_ids[index]
+                    dependencies = tuple(filter(None, self.job_ids[index])) or dependencies
         except (MlxpError, KeyboardInterrupt) as error:
             raise self._failure(error) from None
 
     def record_submission(self, index: int, job_ids: list[str]) -> None:
         """Append the job of each run of a request to the sweep's journal; from now on the job owns the run directory.
+
+        Args:
+            index: Index of the request.
+            job_ids: Its jobs, one for each task; an empty string for an id that is not known.
 
         Raises:
             RunDirectoryError: The journal cannot be written. `mlxp resume` still finds the job ids, in the answer of
@@ -184,6 +187,16 @@ class Launch:
         ]
 
     @property
+    def submitted(self) -> int:
+        """The number of runs that are submitted."""
+        return sum(len(self.requests[index].runs) for index in self.job_ids)
+
+    @property
+    def last_job_ids(self) -> tuple[str, ...]:
+        """The known ids of the jobs of the last submitted request."""
+        return tuple(filter(None, self.job_ids[max(self.job_ids)])) if self.job_ids else ()
+
+    @property
     def unsubmitted(self) -> list[PlannedRun]:
         """The runs that are not submitted."""
         return [run for index, request in enumerate(self.requests) if index not in self.job_ids for run in request.runs]
@@ -209,13 +222,13 @@ class Launch:
     def _failure(self, error: BaseException) -> MlxpError:
         """Clean up after a submission that failed half-way; return an error that says what is submitted."""
         lines = [str(error) or "Interrupted."]
-        unsubmitted, total = self.unsubmitted, len(self.plan.runs)
-        submitted = total - len(unsubmitted)
+        unsubmitted, submitted = self.unsubmitted, self.submitted
         in_doubt = (AnswerUnreadableError, SubmissionUnknownError)
         can_resume = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
         if not submitted and not (self._has_attempts and can_resume):
             self.remove()
-            lines.append("Nothing was submitted.")
+            none = f"Not submitted: {run_ranges(self.plan.runs)}." if self.submitted_before else NOTHING_SUBMITTED
+            lines.append(none)
         else:
             if submitted:
                 lines.append(
@@ -231,6 +244,24 @@ class Launch:
                 lines.append(f"Not submitted: {run_ranges(unsubmitted)}. To submit them: {resume}")
         kind = LaunchInterruptedError if isinstance(error, KeyboardInterrupt) else SubmissionError
         return kind("\n".join(lines))
+
+
+@contextmanager
+def lock_launch(directory: Path, base: Path | None = None) -> Iterator[int]:
+    """Keep other processes from submitting a launch; yield a file descriptor that holds the lock.
+
+    Waits for a process that has the lock. The submission command inherits the descriptor, so that the launch stays
+    locked until that command has answered, even if this process ends earlier.
+
+    Args:
+        directory: Directory of the launch.
+        base: Directory to which messages show it relative; the current one by default.
+
+    Raises:
+        RunDirectoryError: The lock cannot be taken. The launch may have been removed during the wait.
+    """
+    with locked(directory / "lock", f"{short_path(directory, base)} is being submitted") as lock:
+        yield lock
 
 
 def make_directory(sweep_dir: Path, first: int) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from mlxp_core.paths import path_ranges, short_path
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import now
 from mlxp_core.runs.plan_file import PlanFile, unreadable
+
+# Name of the file with the plan, in the directory of the launch
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Plan:
     """What one call of a launcher submits; plan.json holds it on disk.
 
     Attributes:
-        scheduler: Dotted name of the scheduler class.
+        scheduler: Dotted name of the scheduler class; `LocalScheduler` for this machine.
         options: Launcher options, as plain data.
         app: Command that starts the application.
         main_file: The application's file; None if it has none.
@@ -53,6 +56,8 @@ class Plan:
         is_resubmission: Whether the runs were launched before. Their scripts are then submitted as they are on disk,
             and their records are continued.
         foreign: Why this process must not run code that the plan names: another user owns its file. Empty otherwise.
+        after: Ids of jobs that must finish before the first of these jobs starts.
+        at: Time at which the plan was written, ISO 8601; None before that.
     """
 
     scheduler: str
@@ -66,6 +71,8 @@ class Plan:
     runs: Sequence[PlannedRun]
     is_resubmission: bool = False
     foreign: str = ""
+    after: tuple[str, ...] = ()
+    at: str | None = field(default=None, compare=False)
 
     def write(self, path: Path) -> None:
         """Write plan.json, whole or not at all.
@@ -93,6 +100,7 @@ class Plan:
             settings=self.settings,
             started_in=str(self.started_in),
             is_resubmission=self.is_resubmission,
+            after=self.after,
             at=now(),
         ).write(path)
 
@@ -138,6 +146,8 @@ class Plan:
                 runs=runs,
                 is_resubmission=plan.is_resubmission,
                 foreign="" if plan.owner == os.getuid() else f"{path} belongs to {name_of_user(plan.owner)}",
+                after=tuple(plan.after),
+                at=plan.at,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error

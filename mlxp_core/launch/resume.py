@@ -1,39 +1,42 @@
-"""mlxp resume: submit the runs of unfinished launches that the scheduler does not have."""
+"""mlxp resume: submit or start the runs of unfinished launches that were not submitted or started."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlxp_core import console
 from mlxp_core.config.options import read_options
-from mlxp_core.errors import OptionError, RunDirectoryError, SchedulerUnavailableError
+from mlxp_core.errors import OptionError, RunDirectoryError
+from mlxp_core.files import write_whole
 from mlxp_core.interrupts import raise_on_signals
-from mlxp_core.launch.launch import Launch, make_directory
-from mlxp_core.launch.plan import Plan, PlannedRun, run_ranges
-from mlxp_core.launch.submission import find_request, how_to_check
-from mlxp_core.launch.submission_requests import Request
-from mlxp_core.runs.info import RunStatus, read_info
+from mlxp_core.launch.launch import Launch, lock_launch, make_directory
+from mlxp_core.launch.local import local_launch
+from mlxp_core.launch.plan import PLAN, Plan, PlannedRun, run_ranges
+from mlxp_core.launch.submitted import submitted_jobs
+from mlxp_core.paths import path_ranges, short_path
+from mlxp_core.runs.directory import has_files
+from mlxp_core.runs.discovery import find_runs, has_record
 from mlxp_core.runs.journal import SUBMISSIONS, import_paths, read_entries
-from mlxp_core.runs.reader import RunReader
+from mlxp_core.runs.plan_file import written_at
+from mlxp_core.runs.reader import LOCAL, RunReader
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported
 from mlxp_core.schedulers.loading import load_scheduler
-
-# Where launches are below a directory of numbered runs, of one sweep, of sweeps of a day, and Hydra's multirun/
-_PLACES = ("sweeps/*/launch-*", "launch-*", "*/launch-*", "*/*/launch-*")
+from mlxp_core.status.resolver import StatusResolver
 
 
 def resume(directory: Path) -> int:
-    """Submit the runs of the launches below a directory that were not submitted.
+    """Submit or start the runs of the launches below a directory that were not submitted or started.
 
     Args:
         directory: Directory of numbered runs, of one sweep, or of several sweeps.
 
     Returns:
-        The number of runs that this call submitted.
+        The number of runs that this call submitted or started.
 
     Raises:
         RunDirectoryError: There is no launch.
@@ -41,28 +44,59 @@ def resume(directory: Path) -> int:
         SchedulerUnavailableError: The scheduler does not answer whether it has the runs.
         SubmissionError, LaunchInterruptedError: Not all runs were submitted; the message says what to do.
     """
-    launches = list(_launches(directory))
-    if not launches:
+    launches = _find(directory)
+    never_launched = _never_launched(launches, directory)
+    if not launches.plans:
         raise RunDirectoryError(
             f"There is no launch in {directory}: give the directory of numbered runs (./logs) or of a sweep."
+            + "".join(f"\n{line}" for line in never_launched)
         )
     total = 0
     with raise_on_signals():
-        for launch in launches:
-            total += _resume(launch)
+        for file, plan in launches.plans:
+            total += _resume(file, plan)
     if not total:
-        number = "1 launch" if len(launches) == 1 else f"{len(launches)} launches"
+        number = "1 launch" if len(launches.plans) == 1 else f"{len(launches.plans)} launches"
         console.say(f"Nothing to resume: all runs of {number} are submitted.")
+    for line in never_launched:
+        console.say(line)
     return total
 
 
-def _launches(directory: Path) -> Iterator[Launch]:
-    pattern = next((place for place in _PLACES if any(directory.glob(f"{place}/plan.json"))), None)
-    files = sorted(directory.glob(f"{pattern}/plan.json"), key=lambda file: file.stat().st_mtime) if pattern else []
-    for file in files:
-        plan = Plan.read(file)
-        if not plan.options.get("dry_run"):
-            yield Launch(file.parent, plan, scheduler_of(plan))
+@dataclass
+class _Found:
+    """What is below a directory.
+
+    Attributes:
+        plans: The plans of the launches, except dry runs, in the order in which they were written, with their files.
+        unrecorded: Directories of runs without a record and without a plan.
+    """
+
+    plans: list[tuple[Path, Plan]] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
+
+
+def _find(directory: Path) -> _Found:
+    if not directory.is_dir() or has_record(str(directory)):
+        return _Found()
+    found = find_runs(directory)
+    files = [file for sweep in found.sweeps for file in sweep.glob(f"launch-*/{PLAN}")]
+    plans = [(file, Plan.read(file)) for file in files]
+    plans.sort(key=lambda one: written_at(one[0], one[1].at))
+    planned = {str(run.directory.path) for _, plan in plans for run in plan.runs}
+    unrecorded = [run for run in found.runs if run not in planned and not has_record(run)]
+    return _Found([(file, plan) for file, plan in plans if not plan.options.get("dry_run")], unrecorded)
+
+
+def _never_launched(found: _Found, directory: Path) -> list[str]:
+    """Return lines about the directories of runs whose launch was killed before it wrote its plan."""
+    empty = [short_path(Path(run)) for run in found.unrecorded if not has_files(run)]
+    if not empty:
+        return []
+    return [
+        f"Never launched: {path_ranges(empty)}. Launch these runs again. To remove the empty directories: mlxp clean "
+        f"--runs --status NEVER_LAUNCHED {short_path(directory)}"
+    ]
 
 
 def scheduler_of(plan: Plan) -> Scheduler:
@@ -87,74 +121,96 @@ def scheduler_of(plan: Plan) -> Scheduler:
         return kind(read_options(kind.options_class, plan.options))
 
 
-def _resume(launch: Launch) -> int:
-    """Submit what is missing of one launch; return the number of runs submitted."""
-    with launch.lock() as lock, class_errors_reported(type(launch.scheduler)):
-        entries = read_entries(launch.directory.parent / SUBMISSIONS, "run", "job_id")
-        recorded = {(entry["run"], entry["job_id"]) for entry in entries}
-        for index, request in enumerate(launch.requests):
-            job_ids = _job_ids(launch.scheduler, request)
-            if job_ids and (str(request.runs[-1].directory.path), job_ids[-1]) in recorded:
+def _resume(file: Path, plan: Plan) -> int:
+    """Submit or start what is missing of one launch; return the number of runs."""
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(lock_launch(file.parent, plan.started_in))
+        except RunDirectoryError:
+            if file.exists():
+                raise
+        if not file.exists():  # the launch removed itself while this process waited for it
+            return 0
+        plan = Plan.read(file)
+        if plan.scheduler == LOCAL:
+            return local_launch(file.parent, plan).resume()
+        launch = Launch(file.parent, plan, scheduler_of(plan))
+        with class_errors_reported(type(launch.scheduler)):
+            return _submit_missing(launch, lock)
+
+
+def _submit_missing(launch: Launch, lock: int) -> int:
+    entries = read_entries(launch.directory.parent / SUBMISSIONS, "run", "job_id")
+    recorded = {one["run"]: one["job_id"] for one in entries if one.get("launch") == launch.directory.name}
+    for index, request in enumerate(launch.requests):
+        if request.replaced.exists():
+            launch.job_ids[index] = []
+        elif job_ids := submitted_jobs(launch.scheduler, request, recorded):
+            if all(str(run.directory.path) in recorded for run in request.runs):
                 launch.job_ids[index] = job_ids
-            elif job_ids:
+            else:
                 launch.record_submission(index, job_ids)
-        unsubmitted = launch.unsubmitted
-        free, taken = _split(launch, unsubmitted)
-        if taken:
-            console.say(f"{launch.short_path}: skipping {run_ranges(taken)}, used by another launch or run since.")
-            return _submit_apart(launch, free)
-        if unsubmitted:
-            console.say(f"{launch.short_path}: submitting {run_ranges(unsubmitted)} to {launch.scheduler.title}:")
-            for index, request in enumerate(launch.requests):
-                if index not in launch.job_ids:
-                    launch.write_request(request)
-            launch.submit(lock)
-        return len(unsubmitted)
+    unsubmitted = launch.unsubmitted
+    free, taken, by_hand = _split(launch, unsubmitted)
+    skipped = [
+        f"skipping {run_ranges(runs)}, {why}."
+        for runs, why in ((taken, "used by another launch or run since"), (by_hand, "started by hand"))
+        if runs
+    ]
+    if skipped:
+        for text in skipped:
+            console.say(f"{launch.short_path}: {text}")
+        return _submit_apart(launch, free, skipped)
+    if unsubmitted:
+        console.say(f"{launch.short_path}: submitting {run_ranges(unsubmitted)} to {launch.scheduler.title}:")
+        for index, request in enumerate(launch.requests):
+            if index not in launch.job_ids:
+                launch.write_request(request)
+        launch.submit(lock)
+    return len(unsubmitted)
 
 
-def _split(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """Split runs without a job into those whose directories are free and those whose directories are taken since."""
+def _split(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun], list[PlannedRun]]:
+    """Split runs without a job into runs to submit, runs whose directories are taken since, and runs started by hand.
+
+    A run that was started by hand is submitted only if it has failed.
+    """
     free: list[PlannedRun] = []
     taken: list[PlannedRun] = []
+    by_hand: list[PlannedRun] = []
     paths = [run.directory.path for run in runs]
-    for run, found in zip(runs, RunReader(paths[0].parent).read_some(paths) if paths else [], strict=True):
-        last = found.launch
-        is_free = last is None or (found.is_unsubmitted and last.directory.samefile(launch.directory))
-        (free if is_free else taken).append(run)
-    return free, taken
+    records = RunReader(paths[0].parent).read_some(paths) if paths else []
+    for run, record, resolved in zip(runs, records, StatusResolver().resolve(records), strict=True):
+        last, has_started = record.launch, not record.is_unsubmitted
+        is_active = not resolved.is_finished and resolved.status != "NOT_SUBMITTED"
+        # A run without a scheduler did not come from the script of this run
+        is_another = has_started and not record.info.get("scheduler", {}).get("name")
+        if last is not None and (is_another or not last.directory.samefile(launch.directory)):
+            taken.append(run)
+        elif is_active or (has_started and resolved.status in ("COMPLETE", "UNKNOWN")):
+            by_hand.append(run)
+        else:
+            free.append(run)
+    return free, taken, by_hand
 
 
-def _submit_apart(launch: Launch, runs: Sequence[PlannedRun]) -> int:
+def _submit_apart(launch: Launch, runs: Sequence[PlannedRun], skipped: Sequence[str]) -> int:
     """Submit some of a launch's runs as a new launch, because a request for fewer runs is another request."""
-    if runs:
-        plan = replace(launch.plan, runs=runs)
-        apart = Launch(make_directory(launch.directory.parent, 1), plan, launch.scheduler)
-        is_limited = launch.scheduler.options.array_parallelism and launch.job_ids
-        before = launch.job_ids[max(launch.job_ids)] if is_limited else ()
-        message = f"{apart.short_path}: submitting {run_ranges(runs)} to {launch.scheduler.title}:"
-        apart.start(message, dependencies=before)
+    notes = list(skipped)
+    try:
+        if runs:
+            is_limited = launch.scheduler.options.array_parallelism
+            after = (launch.last_job_ids if is_limited else ()) or launch.plan.after
+            apart = Launch(
+                make_directory(launch.directory.parent, 1),
+                replace(launch.plan, runs=runs, after=after),
+                launch.scheduler,
+            )
+            notes.append(f"{apart.directory.name} submits {run_ranges(runs)}.")
+            apart.start(f"{apart.short_path}: submitting {run_ranges(runs)} to {launch.scheduler.title}:")
+    finally:
+        if not runs or apart.plan_file.exists():
+            for index, request in enumerate(launch.requests):
+                if index not in launch.job_ids:
+                    write_whole(request.replaced, "".join(f"{note}\n" for note in notes))
     return len(runs)
-
-
-def _job_ids(scheduler: Scheduler, request: Request) -> list[str]:
-    """Return the job ids of a request, from its answer, the scheduler or the runs' records; empty if not submitted."""
-    if not request.answer.exists():
-        return []
-    answer = request.answer.read_text(encoding="utf-8", errors="replace")
-    job_ids = scheduler.job_ids(answer, request.tasks)
-    can_find = scheduler.implements("find")
-    if len(job_ids) != (request.tasks or 1):  # the answer is incomplete, or an error message
-        job_ids = find_request(scheduler, request) if can_find else []
-    if job_ids:
-        return job_ids
-    # Schedulers forget finished jobs (SLURM without accounting after minutes), but a run that started has a record
-    infos = [read_info(run.directory.info) for run in request.runs]
-    if any(info.get("status", RunStatus.STARTING) != RunStatus.STARTING for info in infos):
-        of_jobs = infos[:: request.array.runs_per_job if request.array else 1]
-        return [info.get("scheduler", {}).get("scheduler_job_id") or "unknown" for info in of_jobs]
-    if not can_find:
-        raise SchedulerUnavailableError(
-            f"{request.answer} contains no job id, but {run_ranges(request.runs)} may be submitted. "
-            f"{how_to_check(scheduler, request)}"
-        )
-    return []

@@ -45,6 +45,16 @@ class Request:
         return self.directory / "refusal.txt"
 
     @property
+    def replaced(self) -> Path:
+        """A note about what became of the runs; it exists once the request itself is not to be submitted any more."""
+        return self.directory / "replaced.txt"
+
+    @property
+    def runs_per_job(self) -> int:
+        """The number of runs that share a job."""
+        return self.array.runs_per_job if self.array else 1
+
+    @property
     def tasks(self) -> int | None:
         """The number of jobs that an array makes; None for a single run."""
         return None if self.array is None else self.array.tasks
@@ -56,7 +66,7 @@ class Request:
             job_ids: Jobs of the request.
             place: Position of the run in the request, from 0.
         """
-        return job_ids[place // self.array.runs_per_job if self.array else 0]
+        return job_ids[place // self.runs_per_job]
 
 
 def submission_requests(plan: Plan, options: BatchOptions, directory: Path) -> list[Request]:

@@ -71,6 +71,11 @@ class RunDirectory:
         return int(self.path.name) if is_numbered else None
 
 
+def has_files(path: str) -> bool:
+    """Return whether a directory or one below it contains a file."""
+    return any(files for _, _, files in os.walk(path))
+
+
 def allocate_run(root: Path) -> Path:
     """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
 

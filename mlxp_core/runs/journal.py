@@ -12,7 +12,7 @@ from typing import Any
 from mlxp_core.errors import LaunchRecordError
 from mlxp_core.files import read_regular
 from mlxp_core.runs.info import seconds
-from mlxp_core.runs.plan_file import PlanFile
+from mlxp_core.runs.plan_file import PlanFile, written_at
 
 # Journal in a sweep's directory: the job of each run
 SUBMISSIONS = "submissions.jsonl"
@@ -25,7 +25,7 @@ class Submission:
     """The submission of a run, from its sweep's journal.
 
     Attributes:
-        job_id: The scheduler's id of the job.
+        job_id: The scheduler's id of the job; empty if it is not known.
         scheduler: Name of the scheduler's class, without the module.
         at: When it was recorded, ISO 8601.
         sweep: Directory of the sweep.
@@ -131,7 +131,7 @@ def read_records(sweep_dirs: Iterable[Path]) -> Records:
     sweeps = list(dict.fromkeys(sweep_dirs))
     launches: dict[str, LaunchRecord] = {}
     plans = [_read_plan(file) for sweep in sweeps for file in sweep.glob("launch-*/plan.json")]
-    for launch in sorted(filter(None, plans), key=_written_at):
+    for launch in sorted(filter(None, plans), key=lambda launch: written_at(launch.directory / "plan.json", launch.at)):
         launches.update(dict.fromkeys(launch.runs, launch))
     submissions: dict[str, Submission] = {}
     final_states: dict[str, FinalState] = {}
@@ -179,16 +179,6 @@ def append_entries(file: Path, entries: Iterable[Mapping[str, Any]]) -> None:
         journal.write(lines.encode())
         journal.flush()
         os.fsync(journal.fileno())
-
-
-def _written_at(launch: LaunchRecord) -> tuple[float, float]:
-    """Return a key that sorts launches by their recorded time, and within a second by the time of the plan's file."""
-    try:
-        modified = (launch.directory / "plan.json").stat().st_mtime
-    except OSError:  # removed since it was read
-        modified = 0
-    recorded = seconds(launch.at)
-    return (modified if recorded is None else recorded, modified)
 
 
 def _read_plan(file: Path) -> LaunchRecord | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlxp_core.errors import LaunchRecordError
 from mlxp_core.files import read_with_owner, write_whole
+from mlxp_core.runs.info import seconds
 
 _FORMAT = 1
 
@@ -31,6 +32,7 @@ class PlanFile:
         settings: Settings in force for each run, in the form of the project's settings file.
         started_in: Directory in which the user started the program.
         is_resubmission: Whether the runs were launched before.
+        after: Ids of jobs that must finish before the first of these jobs starts.
         at: Time of writing, ISO 8601; None if it was not recorded.
         owner: User id of the owner of the file; None before it is written.
     """
@@ -45,6 +47,7 @@ class PlanFile:
     settings: dict[str, Any]
     started_in: str
     is_resubmission: bool
+    after: Sequence[str]
     at: str | None
     owner: int | None = None
 
@@ -65,6 +68,7 @@ class PlanFile:
             "started_in": self.started_in,
             "array_size": self.array_size,
             "again": self.is_resubmission,
+            "after": list(self.after),
             "at": self.at,
         }
         # One line for each run, so that people can read the file
@@ -97,12 +101,28 @@ class PlanFile:
                 settings=plain["settings"],
                 started_in=plain["started_in"],
                 is_resubmission=plain.get("again", False),
+                after=[str(job_id) for job_id in plain.get("after", ())],
                 at=plain.get("at"),
                 owner=owner,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error
         return plan
+
+
+def written_at(path: Path, at: str | None) -> tuple[float, float]:
+    """Return a key that sorts plans by their recorded time, and within a second by the time of the file.
+
+    Args:
+        path: The plan.json.
+        at: Its recorded time.
+    """
+    try:
+        modified = path.stat().st_mtime
+    except OSError:  # removed since it was read
+        modified = 0
+    recorded = seconds(at)
+    return (modified if recorded is None else recorded, modified)
 
 
 def unreadable(path: Path, error: Exception) -> LaunchRecordError:

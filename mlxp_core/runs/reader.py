@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from mlxp_core.errors import NoRunsError
-from mlxp_core.runs.directory import RunDirectory
+from mlxp_core.runs.directory import RunDirectory, has_files
 from mlxp_core.runs.discovery import SUBDIRS, find_runs, has_record, sweeps_above
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.file_cache import FileCache
@@ -87,7 +87,7 @@ class RunRecord:
     @property
     def submitted_job(self) -> str | None:
         """The job of its last submission; None without a batch scheduler."""
-        return None if self.submission is None or self.scheduler == LOCAL else self.submission.job_id
+        return None if self.submission is None or self.scheduler == LOCAL else self.submission.job_id or None
 
     @cached_property
     def job_id(self) -> str | None:
@@ -133,6 +133,12 @@ class RunRecord:
         if start is None:
             return submission is None or planned is not None
         return planned is not None and start < planned
+
+    @property
+    def was_never_launched(self) -> bool:
+        """Whether the directory was made for a run whose launch ended before it wrote its plan."""
+        has_no_record = self.problem.endswith("has no record (info.yaml)")
+        return has_no_record and self.launch is None and not has_files(self.path)
 
 
 class RunReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 
 from mlxp_core.commands import Process, end_sessions, start_session
@@ -52,7 +52,9 @@ class LocalScheduler:
         """Return the text of a job's script."""
         return job_script(job, self.options, job_id=f"${{{_JOB_ID}:-{BY_HAND}}}")
 
-    def run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
+    def run(
+        self, runs: Sequence[RunDirectory], before_start: Callable[[int, str], None] | None = None
+    ) -> Generator[tuple[int, int], None, None]:
         """Return a generator that runs the scripts of runs and yields the index and exit status of each as it ends.
 
         `waiting` is valid at once; the first run starts with the iteration. Before the generator ends early (Ctrl-C,
@@ -60,11 +62,15 @@ class LocalScheduler:
 
         Args:
             runs: Directories of the runs, in the order of their starts.
+            before_start: Called with the index and the job id of each run just before it starts. After an OSError the
+                run is not started.
         """
         self.waiting = list(range(len(runs)))
-        return self._run(runs)
+        return self._run(runs, before_start)
 
-    def _run(self, runs: Sequence[RunDirectory]) -> Generator[tuple[int, int], None, None]:
+    def _run(
+        self, runs: Sequence[RunDirectory], before_start: Callable[[int, str], None] | None
+    ) -> Generator[tuple[int, int], None, None]:
         running: dict[int, Process] = {}
         # An interrupt between the start of a script and its entry in `running` would leave the script behind
         with interrupts_deferred() as interrupt_here:
@@ -73,8 +79,11 @@ class LocalScheduler:
                     interrupt_here()
                     while self.waiting and len(running) < self.n_jobs:
                         index = self.waiting.pop(0)
+                        job_id = f"{os.getpid()}_{index}"
                         try:
-                            running[index] = self._start(runs[index], index)
+                            if before_start is not None:
+                                before_start(index, job_id)
+                            running[index] = self._start(runs[index], job_id)
                         except OSError as error:
                             _record_failed_start(runs[index], error)
                             yield index, _NOT_STARTED
@@ -88,9 +97,9 @@ class LocalScheduler:
                 for index, process in running.items():
                     _record_end(runs[index], process.pid, _exit_status(process))
 
-    def _start(self, run: RunDirectory, index: int) -> Process:
+    def _start(self, run: RunDirectory, job_id: str) -> Process:
         argv = [self.options.shell, str(run.script)]
-        environment = {**os.environ, _JOB_ID: f"{os.getpid()}_{index}"}
+        environment = {**os.environ, _JOB_ID: job_id}
         return start_session(argv, env=environment, stdout=run.stdout, stderr=run.stderr)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 import yaml
 
 from mlxp_core.files import read_regular
+from mlxp_core.locks import is_held
+from mlxp_core.runs.discovery import sweeps_above
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.info import RunStatus, restarted, seconds
 from mlxp_core.runs.reader import LOCAL, RunReader, RunRecord
@@ -21,7 +22,15 @@ from mlxp_core.runs.starts import is_alive_here
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.job_history import known_final_state, record_final_states
 from mlxp_core.status.local_processes import running_scripts
-from mlxp_core.status.rules import COMPLETE, Basis, ResolvedStatus, completed, status_from_job, status_from_process
+from mlxp_core.status.rules import (
+    COMPLETE,
+    NO_EXIT,
+    Basis,
+    ResolvedStatus,
+    completed,
+    status_from_job,
+    status_from_process,
+)
 from mlxp_core.status.scheduler_queries import Answer, SchedulerQueries
 
 # A scheduler may requeue a job that has ended (SLURM while it knows the job, MinJobAge), but not after so long
@@ -122,6 +131,8 @@ class StatusResolver:
     def _status(
         self, run: RunRecord, state: JobState | None, jobs: Sequence[JobState], *, answered: bool
     ) -> ResolvedStatus:
+        if run.was_never_launched and not jobs:
+            return self._status_never_launched(run)
         if run.problem and (run.info or not run.is_unsubmitted or jobs):
             status = "DAMAGED" if run.problem.endswith("is damaged") else "UNKNOWN"
             return ResolvedStatus(status, run.problem, not jobs, Basis.INFERRED)
@@ -154,9 +165,9 @@ class StatusResolver:
             if run.launch.dry_run:
                 return ResolvedStatus("NOT_SUBMITTED", "it was a dry run", True, Basis.INFERRED)
             launch = run.launch.directory
-            if launch not in self._locked_launches:
-                self._locked_launches[launch] = _is_locked_launch(launch)
-            if self._locked_launches[launch]:
+            if run.scheduler == LOCAL:
+                return self._status_in_local_launch(run, launch)
+            if self._is_locked(launch):
                 return ResolvedStatus("NOT_SUBMITTED", "its launch is submitting it", False, Basis.INFERRED)
             resume = f"'mlxp resume {launch.parent}'"
             if run.launch.was_asked(run.recorded_as):
@@ -166,7 +177,32 @@ class StatusResolver:
                 return ResolvedStatus("UNKNOWN", reason, True, Basis.INFERRED)
             reason = f"its launch was interrupted; {resume} submits it"
             return ResolvedStatus("NOT_SUBMITTED", reason, True, Basis.INFERRED)
-        return status_from_process(run.info, run.process, self._is_alive(run))
+        resolved = status_from_process(run.info, run.process, self._is_alive(run))
+        if resolved.status == "NOT_SUBMITTED" and run.scheduler == LOCAL and run.submission is not None:
+            return ResolvedStatus("FAILED", NO_EXIT, True, Basis.INFERRED)
+        return resolved
+
+    def _status_in_local_launch(self, run: RunRecord, launch: Path) -> ResolvedStatus:
+        """Return the status of a run that its launch on this machine has not started."""
+        resolved = status_from_process(run.info, run.process, self._is_alive(run))
+        if run.info and (not resolved.is_finished or resolved.status == "UNKNOWN"):
+            return resolved
+        reason = f"its launch ended before it started; 'mlxp resume {launch.parent}' starts it"
+        return ResolvedStatus("NOT_SUBMITTED", reason, True, Basis.INFERRED)
+
+    def _status_never_launched(self, run: RunRecord) -> ResolvedStatus:
+        locks = (lock for sweep in sweeps_above(run.path) for lock in sweep.glob("launch-*/lock"))
+        if any(self._is_locked(lock.parent) for lock in locks if not (lock.parent / "plan.json").exists()):
+            return ResolvedStatus("NEVER_LAUNCHED", "a launch is being prepared", False, Basis.INFERRED)
+        command = f"'mlxp clean --runs --status NEVER_LAUNCHED {Path(run.path).parent}'"
+        reason = f"its launch ended before it wrote a plan; {command} removes the empty directory"
+        return ResolvedStatus("NEVER_LAUNCHED", reason, True, Basis.INFERRED)
+
+    def _is_locked(self, launch: Path) -> bool:
+        """Return whether a launch is being prepared or submitted now."""
+        if launch not in self._locked_launches:
+            self._locked_launches[launch] = is_held(launch / "lock")
+        return self._locked_launches[launch]
 
     def _is_alive(self, run: RunRecord) -> bool | None:
         """Return whether the run's process or its script is alive; None if that cannot be checked."""
@@ -208,16 +244,3 @@ def _changed(run: RunRecord) -> RunRecord | None:
         return None
     (now,) = RunReader(Path(run.path).parent).read_some([Path(run.path)])
     return replace(now, name=run.name) if now.info != run.info else None
-
-
-def _is_locked_launch(launch: Path) -> bool:
-    """Return whether a launch is being submitted now."""
-    try:
-        with (launch / "lock").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    except OSError:  # no lock file, or a file system without locks
-        pass
-    return False

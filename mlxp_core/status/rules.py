@@ -20,7 +20,7 @@ _REASONS = {
     "NODE_FAIL": "its node failed",
     "PREEMPTED": "its job was preempted",
 }
-_NO_EXIT = "no exit was recorded: the run never started, or was killed"
+NO_EXIT = "no exit was recorded: the run never started, or was killed"
 
 
 class Basis(Enum):
@@ -102,7 +102,7 @@ def status_from_job(
         return ResolvedStatus("UNKNOWN", _forgotten(status, title), True, Basis.INFERRED)
     if state.name == "COMPLETED":
         return ResolvedStatus("UNKNOWN", "its job completed, but no exit was recorded", True, Basis.INFERRED)
-    reason = f"{_NO_EXIT} ({state.reason})" if state.reason else _NO_EXIT
+    reason = f"{NO_EXIT} ({state.reason})" if state.reason else NO_EXIT
     return ResolvedStatus("FAILED", reason, True, Basis.INFERRED)
 
 

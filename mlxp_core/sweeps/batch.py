@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -11,8 +10,8 @@ from hydra.core.utils import JobReturn
 
 from mlxp_core import console
 from mlxp_core.config.options import BatchOptions
-from mlxp_core.errors import OptionError
-from mlxp_core.launch.launch import Launch
+from mlxp_core.errors import LaunchInterruptedError, MlxpError, OptionError
+from mlxp_core.launch.launch import NOTHING_SUBMITTED, Launch
 from mlxp_core.launch.submission_requests import check_array_options
 from mlxp_core.schedulers import OARScheduler, Scheduler, SLURMScheduler
 from mlxp_core.schedulers.class_errors import class_errors_reported, class_name
@@ -43,8 +42,8 @@ class BatchSweep:
             if not self.context.options.dry_run:
                 self.scheduler.check_installed()
         self.waits = _waits(self.context, self.scheduler)
-        # Jobs of the last batch: with array_parallelism the next batch waits for them
-        self._submitted: list[str] = []
+        # The launches of the batches so far; what they have submitted is not affected by a later error
+        self._launches: list[Launch] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the runs of one batch, and wait for them if their results are needed.
@@ -52,21 +51,47 @@ class BatchSweep:
         Raises:
             MlxpError: Nothing is left of runs that were not submitted, or the message says how to submit them.
         """
-        with self.context.directory.removed_on_failure(), class_errors_reported(type(self.scheduler)):
-            launch = self._submit([tuple(overrides) for overrides in job_overrides], initial_job_idx)
-            if self.context.options.dry_run:
-                return []
-            if self.waits:
-                results = self._wait_for(launch)
-                report_failures(launch.plan.runs, results)
-                return results
+        try:
+            with self.context.directory.removed_on_failure(), class_errors_reported(type(self.scheduler)):
+                launch = self._submit([tuple(overrides) for overrides in job_overrides], initial_job_idx)
+                if self.context.options.dry_run:
+                    return []
+                if self.waits:
+                    results = self._wait_for(launch)
+                    report_failures(launch.plan.runs, results)
+                    return results
+        except KeyboardInterrupt:
+            number = self._submitted_runs
+            submitted = f"{number} {'run' if number == 1 else 'runs'} submitted. These jobs are unaffected."
+            raise LaunchInterruptedError(f"Interrupted. {submitted if number else NOTHING_SUBMITTED}") from None
         console.say(
             f"\nSee the {console.plural(launch.plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's "
             "directory holds log.stdout, log.stderr and its state (info.yaml)."
         )
         return []
 
+    @property
+    def _submitted_runs(self) -> int:
+        """The number of runs that the batches so far have submitted."""
+        return sum(launch.submitted for launch in self._launches)
+
     def _submit(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Launch:
+        """Plan, write and submit the runs of one batch.
+
+        Raises:
+            MlxpError: As `launch`; the message counts the runs of earlier batches.
+        """
+        before = self._submitted_runs
+        try:
+            return self._submit_batch(job_overrides, first)
+        except MlxpError as error:
+            if not before:
+                raise
+            raise type(error)(
+                f"{error}\n{before} {'run' if before == 1 else 'runs'} had been submitted before that."
+            ) from error
+
+    def _submit_batch(self, job_overrides: Sequence[tuple[str, ...]], first: int) -> Launch:
         """Plan, write and submit the runs of one batch; a dry run only writes them."""
         context, scheduler, options = self.context, self.scheduler, self.context.options
         is_first = not context.directory.launches
@@ -78,9 +103,8 @@ class BatchSweep:
             first=is_first,
             concurrent_batches=not self.waits and (is_followed or not is_first),
         )
-        with ExitStack() as undo:
-            directory = context.directory.make_launch_directory()
-            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        is_limited = bool(options.array_parallelism and self._launches and not self.waits)
+        with context.directory.new_launch() as (directory, lock), ExitStack() as undo:
             plan = plan_runs(
                 context,
                 scheduler,
@@ -90,11 +114,13 @@ class BatchSweep:
                 waits=self.waits,
                 undo=undo,
                 array_size=size,
+                after=self._launches[-1].last_job_ids if is_limited else (),
             )
             scheduler.check_script(directory / "1" / "script.sh")
-            launch = Launch(directory, plan, scheduler)
-            with launch.lock_new() as lock:
+            launch = Launch(directory, plan, scheduler, submitted_before=self._submitted_runs)
+            with launch.removed_on_failure():
                 undo.pop_all()  # from here on the launch cleans up after itself
+                self._launches.append(launch)
                 launch.write()
                 if options.dry_run:
                     report_dry_run(plan.runs)
@@ -105,9 +131,7 @@ class BatchSweep:
                     console.say(plan.runs[0].directory.script.read_text(encoding="utf-8"))
                 else:
                     console.say(f"Submitting {console.count(plan.runs, 'run')} to {scheduler.title}:")
-                dependencies = self._submitted if options.array_parallelism and not self.waits else ()
-                launch.submit(lock, dependencies=dependencies, verbatim=verbatim)
-        self._submitted = [job_id for job_ids in launch.job_ids.values() for job_id in job_ids]
+                launch.submit(lock, verbatim=verbatim)
         return launch
 
     def _wait_for(self, launch: Launch) -> Sequence[JobReturn]:

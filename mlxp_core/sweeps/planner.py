@@ -20,6 +20,7 @@ from mlxp_core.launch.run_files import remove_if_empty
 from mlxp_core.paths import short_path
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import main_file
+from mlxp_core.runs.reader import LOCAL
 from mlxp_core.schedulers.base import Scheduler
 from mlxp_core.schedulers.class_errors import class_name
 from mlxp_core.schedulers.local import LocalScheduler
@@ -38,6 +39,7 @@ def plan_runs(
     waits: bool,
     undo: ExitStack,
     array_size: int = 1,
+    after: tuple[str, ...] = (),
 ) -> Plan:
     """Plan the runs of one batch, and pickle the task function where no command line starts the application.
 
@@ -52,6 +54,7 @@ def plan_runs(
         waits: Whether the launcher waits for the results, which the jobs then have to keep.
         undo: Gets the callbacks that remove the run directories again.
         array_size: Maximum number of jobs in one request.
+        after: Ids of jobs that must finish before the first of these jobs starts.
 
     Raises:
         MlxpError: The runs cannot be launched.
@@ -72,7 +75,7 @@ def plan_runs(
     if context.app is None:
         pickle_function(directory, context.hydra_context, context.task_function, context.config)
     return Plan(
-        scheduler=class_name(type(scheduler)),
+        scheduler=LOCAL if isinstance(scheduler, LocalScheduler) else class_name(type(scheduler)),
         options=context.plain_options | {"name": context.options.name},
         app=app,
         main_file=main_file(),
@@ -81,6 +84,7 @@ def plan_runs(
         started_in=context.started_in,
         array_size=array_size,
         runs=runs,
+        after=after,
     )
 
 

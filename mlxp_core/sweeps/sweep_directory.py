@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlxp_core.errors import LaunchInterruptedError
 from mlxp_core.files import check_writable
 from mlxp_core.interrupts import raise_on_signals
-from mlxp_core.launch.launch import make_directory
+from mlxp_core.launch.launch import lock_launch, make_directory
+from mlxp_core.launch.plan import PLAN
 
 
 class SweepDirectory:
@@ -29,28 +30,35 @@ class SweepDirectory:
         self.launches = 0
         self._missing = [directory for directory in (path, *path.parents) if not directory.exists()]
 
-    def make_launch_directory(self) -> Path:
-        """Make the directory of one more launch and return it.
+    @contextmanager
+    def new_launch(self) -> Iterator[tuple[Path, int]]:
+        """Make the directory of one more launch and lock it; yield it with a file descriptor that holds the lock.
+
+        The directory is removed again after an error or interrupt before its plan is written.
 
         Raises:
             RunDirectoryError: The directory cannot be made.
         """
         self.launches += 1
-        return make_directory(self.path, self.launches)
+        directory = make_directory(self.path, self.launches)
+        try:
+            with lock_launch(directory) as lock:
+                yield directory, lock
+        except BaseException:
+            if not (directory / PLAN).exists():
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
 
     @contextmanager
     def removed_on_failure(self) -> Iterator[None]:
         """Remove the directory after an error or interrupt, if nothing but Hydra's multirun.yaml is in it.
 
         Raises:
-            LaunchInterruptedError: The user interrupted the block.
+            KeyboardInterrupt: The user interrupted the block, by any signal that stops a program.
         """
         try:
             with raise_on_signals():
                 yield
-        except KeyboardInterrupt:
-            self._remove()
-            raise LaunchInterruptedError("Interrupted. Nothing was submitted.") from None
         except BaseException:
             self._remove()
             raise
