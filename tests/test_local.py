@@ -17,7 +17,8 @@ from mlxp_core.config.options import LocalOptions
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import write_info
 from mlxp_core.schedulers.local import LocalScheduler
-from tests.programs import App, info
+from tests.programs import PROBE, App, info
+from tests.support.processes import wait_until
 from tests.support.sweepers import RETURNS, VALUES
 
 pytestmark = pytest.mark.hydra
@@ -198,6 +199,43 @@ def test_two_sweeps_in_one_directory(app: App) -> None:
         *("1", "2", "3", "4", "5"),
         *("launch-1", "launch-2", "multirun.yaml", "submissions.jsonl"),
     }
+
+
+# The probe, whose launcher waits for the file "go" before it writes the files of its runs
+STOPPED = """
+import time
+from pathlib import Path
+from mlxp_core.launch.run_files import RunFiles
+
+def write(*arguments, before=RunFiles.write):
+    Path("planned").touch()
+    while not Path("go").exists():
+        time.sleep(0.05)
+    before(*arguments)
+
+RunFiles.write = write
+"""
+
+
+@pytest.mark.once
+def test_one_directory_twice_at_once(app: App) -> None:
+    """Of two launches with the same forced_log_id, the second is refused before the first has written a record."""
+    app.write("main.py", STOPPED + PROBE)
+    words = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.forced_log_id=5", "x=1"]
+    process = app.start(app.python, "main.py", "-m", "hydra/launcher=local", *words)
+    wait_until((app.directory / "planned").exists)
+    for launch in (["-m", "hydra/launcher=local"], []):
+        result = app.run(*launch, *words)
+        assert result.status == 1
+        owner = f"process {process.pid} on {os.uname().nodename}"
+        assert result.stderr.startswith(f"The run in {app.directory}/logs/5 is being launched by {owner}, and ")
+    app.write("go", "")
+    process.communicate(timeout=400)
+    assert process.returncode == 0
+    assert info(app.directory / "logs" / "5")["attempts"] == 1
+    app.sweep("hydra/launcher=local", *words)
+    assert info(app.directory / "logs" / "5")["attempts"] == 2
+    assert not (app.directory / "logs" / ".5.lock").exists()
 
 
 @pytest.mark.once

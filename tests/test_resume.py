@@ -14,10 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.clusters import Cluster
-from tests.programs import App, Result
+from tests.programs import App, Result, info
+from tests.support.cli import listed, mlxp
 from tests.support.killed import install, ran, resume, wait_for_all
+from tests.support.processes import read_until
 
 pytestmark = pytest.mark.waits
 
@@ -156,6 +159,90 @@ def test_directories_taken_since(slurm: Cluster) -> None:
     wait_for_all(slurm, app)
     assert ran(app) == {"old-1": 1, "new-2": 1}
     assert resume(app, "old").stdout.endswith("Nothing to resume: all runs of 3 launches are submitted.\n")
+
+
+def shim(app: App, text: str) -> dict[str, str]:
+    """Put a program in the place of sbatch; return the environment in which it is found."""
+    app.write("bin/sbatch", f"#!/bin/bash\n{text}\n").chmod(0o755)
+    return {"PATH": f"{app.directory}/bin:{app.environment['PATH']}"}
+
+
+@pytest.mark.once
+def test_started_by_hand(slurm: Cluster) -> None:
+    """A run that was started by hand is no proof that the others of its request were submitted."""
+    app = slurm.app("resume-by-hand").write_probe()
+    sweep = ["-m", "x=1,2", "action=null,raise", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"]
+    app.run(*sweep, env=shim(app, "kill -9 $PPID"))
+    assert app.call("bash", "logs/1/script.sh").status == 0
+    assert app.call("bash", "logs/2/script.sh").status != 0  # it is submitted all the same, because it failed
+    result = resume(app)
+    assert result.status == 0, result.text
+    assert "launch-1: skipping logs/1, started by hand.\n" in result.stdout
+    assert "launch-2: submitting logs/2-4 to SLURM:\n" in result.stdout
+    slurm.wait(slurm.job_ids(app))
+    found = listed(app)
+    assert [status for status, _ in found.values()] == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
+    assert [info(app.directory / "logs" / str(run))["attempts"] for run in range(1, 5)] == [1, 2, 1, 1]
+    assert resume(app).stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
+
+
+def test_a_start_by_the_request(app: App) -> None:
+    """Where the scheduler knows the jobs no longer, a start by the request shows that the request was submitted."""
+    app.sweep("x=1,2,3", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
+    (plan,) = app.directory.rglob("plan.json")
+    plan.write_text(plan.read_text().replace('"dry_run": true', '"dry_run": false'))
+    (plan.parent / "1" / "answer.txt").touch()
+    record = app.directory / "logs" / "2" / "metadata" / "info.yaml"
+    start = {"id": "1", "job_id": "7_1", "launch": str(plan.parent / "1")}
+    record.write_text(yaml.safe_dump({**yaml.safe_load(record.read_text()), "starts": [start]}, sort_keys=False))
+    for name in ("sbatch", "squeue"):
+        app.write(f"bin/{name}", "#!/bin/sh\n").chmod(0o755)
+    app.write("bin/sacct", "#!/bin/sh\necho Slurm accounting storage is disabled >&2; exit 1\n").chmod(0o755)
+    path = {"PATH": f"{app.directory}/bin:{app.environment['PATH']}"}
+    for _ in "12":
+        assert resume(app, env=path).stdout == "Nothing to resume: all runs of 1 launch are submitted.\n"
+    entries = [json.loads(line) for line in (plan.parent.parent / "submissions.jsonl").read_text().splitlines()]
+    assert [entry["job_id"] for entry in entries] == ["", "7_1", ""]  # what is not known is not made up
+    assert "1" in mlxp(app, "ls", env=path).stdout
+
+
+@pytest.mark.once
+def test_a_launch_that_removed_itself(slurm: Cluster) -> None:
+    """`mlxp resume` waits for a launch that is refused and removes itself: nothing is written again."""
+    app = slurm.app("resume-removed").write_probe()
+    path = shim(
+        app, "touch asked; while [ ! -e go ]; do sleep 0.1; done; echo 'sbatch: error: Invalid qos' >&2; exit 1"
+    )
+    app.environment.update(path)
+    words = ["x=1,2", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging"]
+    process = app.start(app.python, "-u", "main.py", "-m", *words)
+    slurm.wait_for((app.directory / "asked").exists)
+    resuming = app.start(str(Path(app.python).with_name("mlxp")), "resume")
+    read_until(resuming, "is being submitted by another process; waiting for it ...\n")
+    app.write("go", "")
+    assert "Nothing was submitted." in process.communicate(timeout=400)[1]
+    _, stderr = resuming.communicate(timeout=400)
+    assert stderr.startswith("There is no launch in ")
+    assert [path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()] == []
+
+
+@pytest.mark.once
+def test_a_second_batch_keeps_its_dependencies(slurm: Cluster) -> None:
+    """With array_parallelism, a resumed batch waits for the one before; launches are found at all depths."""
+    app = slurm.app("resume-batches").write_probe()
+    once = '[ -e once ] && { kill -9 $PPID; exit; }; touch once; exec /usr/bin/sbatch "$@"'
+    limits = ["hydra.launcher.array_parallelism=1", "hydra.sweeper.max_batch_size=2"]
+    with slurm.held() as held:
+        words = ["x=1,2,3,4", "hydra/launcher=slurm", held]
+        app.run("-m", *words, *limits, "hydra.sweep.dir=out", env=shim(app, once))
+        app.run("-m", *words, "hydra.sweep.dir=out/deep/er", env=shim(app, "kill -9 $PPID"))
+        result = resume(app, "out")
+        assert result.status == 0, result.text
+        assert "out/launch-2: submitting out/2-3 to SLURM:" in result.stdout
+        assert "out/deep/er/launch-1: submitting out/deep/er/0-3 to SLURM:" in result.stdout
+        first, _, third, _ = slurm.job_ids(app)[:4]
+        assert f"Dependency=afterany:{first.partition('_')[0]}" in slurm.output("scontrol", "show", "job", third)
+        slurm.cancel(slurm.job_ids(app))
 
 
 @pytest.mark.once

@@ -213,6 +213,20 @@ def test_interrupted_between(slurm: Cluster, word: str) -> None:
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("word", ["See the", "Submitting"])
+def test_interrupted_later(slurm: Cluster, word: str) -> None:
+    """An interrupt after a submission, or in the second batch: the message counts all runs of the command."""
+    app = slurm.app("slurm-interrupted-later").write_probe()
+    edited = INTERRUPTED.replace("text.startswith", "text.strip().startswith")
+    app.write("main.py", edited.replace("WORD", word) + PROBE)
+    result = app.run("-m", "x=1,2", "hydra/launcher=slurm", "hydra.sweeper.max_batch_size=1")
+    assert result.status == 1
+    assert "Nothing was submitted" not in result.stderr
+    assert len(slurm.job_ids(app)) == 1
+    assert "Interrupted. 1 run submitted. These jobs are unaffected.\n" in result.stderr
+
+
+@pytest.mark.once
 def test_interrupted_preparation(slurm: Cluster) -> None:
     app = slurm.app("slurm-interrupted-early").write_probe()
     process = start_sweep(app, "x=range(1100)")

@@ -17,8 +17,9 @@ from mlxp_core.callbacks.job_callback import RecordingCallback
 from mlxp_core.callbacks.recorded_start import keeps_record
 from mlxp_core.config.effective import callback_name, read_settings
 from mlxp_core.config.override_grammar import literal, override
-from mlxp_core.errors import MlxpError, OptionError
+from mlxp_core.errors import MlxpError, OptionError, RunDirectoryError
 from mlxp_core.files import check_writable
+from mlxp_core.locks import lock_until_exit
 from mlxp_core.metrics.handler import start_metrics, stop_metrics
 from mlxp_core.runs.directory import allocate_run, open_run
 
@@ -127,12 +128,18 @@ class LoggingCallback(RecordingCallback):
                 f"hydra.callbacks.mlxp_logging.forced_log_id={self.forced_log_id} names the directory of one run, but "
                 "this sweep has several: give each run its own command, or omit the option."
             )
-        path = self.root / str(self.forced_log_id)
+        path = open_run(self.root, self.forced_log_id)
+        # From this check until the record is written; the lock ends with this process
+        if owner := lock_until_exit(self.root / f".{self.forced_log_id}.lock"):
+            raise RunDirectoryError(
+                f"The run in {path} is being launched by {owner}, and another run would overwrite it. Wait for it, or "
+                "choose another directory."
+            )
         if (path / OUTPUT_SUBDIR / "info.yaml").exists():
             from mlxp_core.status.active_runs import check_not_running
 
             check_not_running([path])
-        return open_run(self.root, self.forced_log_id)
+        return path
 
     def _check(self) -> None:
         if self.forced_log_id != -1 and self.forced_log_id < 1:

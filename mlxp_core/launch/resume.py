@@ -44,23 +44,21 @@ def resume(directory: Path) -> int:
         SchedulerUnavailableError: The scheduler does not answer whether it has the runs.
         SubmissionError, LaunchInterruptedError: Not all runs were submitted; the message says what to do.
     """
-    launches = _find(directory)
-    never_launched = _never_launched(launches, directory)
-    if not launches.plans:
+    found = _find(directory)
+    with raise_on_signals():
+        totals = [total for file, plan in found.plans if (total := _resume(file, plan)) is not None]
+    never_launched = _never_launched(found, directory)
+    if not totals:
         raise RunDirectoryError(
             f"There is no launch in {directory}: give the directory of numbered runs (./logs) or of a sweep."
             + "".join(f"\n{line}" for line in never_launched)
         )
-    total = 0
-    with raise_on_signals():
-        for file, plan in launches.plans:
-            total += _resume(file, plan)
-    if not total:
-        number = "1 launch" if len(launches.plans) == 1 else f"{len(launches.plans)} launches"
+    if not sum(totals):
+        number = "1 launch" if len(totals) == 1 else f"{len(totals)} launches"
         console.say(f"Nothing to resume: all runs of {number} are submitted.")
     for line in never_launched:
         console.say(line)
-    return total
+    return sum(totals)
 
 
 @dataclass
@@ -121,8 +119,8 @@ def scheduler_of(plan: Plan) -> Scheduler:
         return kind(read_options(kind.options_class, plan.options))
 
 
-def _resume(file: Path, plan: Plan) -> int:
-    """Submit or start what is missing of one launch; return the number of runs."""
+def _resume(file: Path, plan: Plan) -> int | None:
+    """Submit or start what is missing of one launch; return the number of runs, None if the launch removed itself."""
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(lock_launch(file.parent, plan.started_in))
@@ -130,7 +128,7 @@ def _resume(file: Path, plan: Plan) -> int:
             if file.exists():
                 raise
         if not file.exists():  # the launch removed itself while this process waited for it
-            return 0
+            return None
         plan = Plan.read(file)
         if plan.scheduler == LOCAL:
             return local_launch(file.parent, plan).resume()

@@ -1,7 +1,7 @@
 """Whether a request was submitted, after a launch that could not record it.
 
 What shows it: the sweep's journal, the answer of the submission command, the scheduler itself, and the record of a run
-that was started by the request. A run that was started by hand shows nothing about the others of its request.
+that was started by the request. A run that was started by hand shows nothing about the other runs of its request.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def _started_by(request: Request, info: Mapping[str, Any]) -> str | None:
         request: The request.
         info: Record of the run, which was that of an unstarted run when the request was made.
     """
-    if request.array is None:  # its script is the run's own, so a job of this script is as good as the request's
-        has_started = info.get("status", RunStatus.STARTING) != RunStatus.STARTING
-        job_id = (info.get("scheduler") or {}).get("scheduler_job_id")
-        return str(job_id) if has_started and job_id else None
+    if request.array is None:  # its script is the run's own: whatever started it, there is nothing else to submit
+        if info.get("status", RunStatus.STARTING) == RunStatus.STARTING:
+            return None
+        return str((info.get("scheduler") or {}).get("scheduler_job_id") or "")
     for start in info.get("starts") or ():
         if start.get("launch") == str(request.directory):
             return str(start.get("job_id") or "")

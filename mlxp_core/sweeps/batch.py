@@ -60,15 +60,15 @@ class BatchSweep:
                     results = self._wait_for(launch)
                     report_failures(launch.plan.runs, results)
                     return results
+                console.say(
+                    f"\nSee the {console.plural(launch.plan.runs, 'job')} with '{self.scheduler.list_command}'; each "
+                    "run's directory holds log.stdout, log.stderr and its state (info.yaml)."
+                )
+                return []
         except KeyboardInterrupt:
             number = self._submitted_runs
             submitted = f"{number} {'run' if number == 1 else 'runs'} submitted. These jobs are unaffected."
             raise LaunchInterruptedError(f"Interrupted. {submitted if number else NOTHING_SUBMITTED}") from None
-        console.say(
-            f"\nSee the {console.plural(launch.plan.runs, 'job')} with '{self.scheduler.list_command}'; each run's "
-            "directory holds log.stdout, log.stderr and its state (info.yaml)."
-        )
-        return []
 
     @property
     def _submitted_runs(self) -> int:
