@@ -35,7 +35,8 @@ def resubmit(runs: tuple[str, ...], failed: bool, n_jobs: int | None, yes: bool,
     The script of each run is submitted again, with the same commit and options; a deleted safe copy is created again.
     Pending and running runs are never resubmitted. The logs of earlier attempts are kept, but results in the directory
     are overwritten; it asks before it resubmits runs that are COMPLETE or UNKNOWN. --failed skips UNKNOWN and CANCELLED
-    runs. Runs of hydra/launcher=local run on this machine.
+    runs, and runs that were never submitted, which 'mlxp resume' submits. Runs of hydra/launcher=local run on this
+    machine.
 
     RUN is a number (5), a range (3-7), a list (1,4,9) or the path of a run's directory.
 
@@ -88,7 +89,11 @@ def _failed(directory: Path) -> list[RunRecord]:
         skipped = [run for run, resolved in pairs if resolved.status == status]
         if skipped:
             say(f"Skipped {count(skipped, f'{status} run')}{why}: {run_paths(skipped)}. Name runs to resubmit them.")
-    others = ("UNKNOWN", "CANCELLED", "NOT_SUBMITTED")
+    waiting = [run for run, resolved in pairs if resolved.status == "NOT_SUBMITTED" and resolved.is_finished]
+    if waiting:
+        what = count(waiting, "NOT_SUBMITTED run")
+        say(f"Skipped {what}: {run_paths(waiting)}. 'mlxp resume' submits or starts them.")
+    others = ("UNKNOWN", "CANCELLED", "NOT_SUBMITTED", "NEVER_LAUNCHED")
     failed = [run for run, resolved in pairs if resolved.has_failed and resolved.status not in others]
     if not failed:
         for note in states.notes:

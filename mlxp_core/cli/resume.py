@@ -1,4 +1,4 @@
-"""`mlxp resume`: submits what an interrupted launch did not submit."""
+"""`mlxp resume`: submits or starts what an interrupted launch did not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import click
 @click.command()
 @click.argument("directory", metavar="[DIR]", default="logs", type=click.Path(path_type=Path, file_okay=False))
 def resume(directory: Path) -> None:
-    """Submit the remaining runs of an interrupted launch.
+    """Submit or start the remaining runs of an interrupted launch.
 
     Use it after Ctrl-C, a full disk or a lost connection during a launch. It finds out which runs the scheduler already
-    has, and submits only the others; no run is submitted twice. If all runs are submitted, it does nothing.
+    has, and submits only the others; no run is submitted twice. Runs of hydra/launcher=local that a killed launch has
+    not started are started here, and it waits for them. If all runs are submitted, it does nothing.
 
     DIR is the directory of the numbered runs (default: logs), or the directory of one sweep.
 

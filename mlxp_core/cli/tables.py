@@ -19,7 +19,7 @@ _COLORS = {
     **dict.fromkeys(("COMPLETE",), "green"),
     **dict.fromkeys(("RUNNING", "COMPLETING"), "cyan"),
     **dict.fromkeys(("PENDING", "STARTING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"), "blue"),
-    **dict.fromkeys(("NOT_SUBMITTED", "UNKNOWN", "PREEMPTED", "CANCELLED"), "yellow"),
+    **dict.fromkeys(("NEVER_LAUNCHED", "NOT_SUBMITTED", "UNKNOWN", "PREEMPTED", "CANCELLED"), "yellow"),
 }
 
 

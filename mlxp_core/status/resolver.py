@@ -193,7 +193,7 @@ class StatusResolver:
     def _status_never_launched(self, run: RunRecord) -> ResolvedStatus:
         locks = (lock for sweep in sweeps_above(run.path) for lock in sweep.glob("launch-*/lock"))
         if any(self._is_locked(lock.parent) for lock in locks if not (lock.parent / "plan.json").exists()):
-            return ResolvedStatus("NEVER_LAUNCHED", "a launch is being prepared", False, Basis.INFERRED)
+            return ResolvedStatus("NOT_SUBMITTED", "a launch is being prepared", False, Basis.INFERRED)
         command = f"'mlxp clean --runs --status NEVER_LAUNCHED {Path(run.path).parent}'"
         reason = f"its launch ended before it wrote a plan; {command} removes the empty directory"
         return ResolvedStatus("NEVER_LAUNCHED", reason, True, Basis.INFERRED)
