@@ -38,7 +38,7 @@ def locked(path: Path, activity: str) -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             except OSError:  # a file system without locks
                 pass
-            if _is_at(path, lock):
+            if is_at(path, lock):
                 yield lock
                 return
         finally:
@@ -83,7 +83,7 @@ def lock_until_exit(path: Path) -> str:
         except OSError:  # a file system without locks
             os.close(lock)
             return ""
-        if _is_at(path, lock):
+        if is_at(path, lock):
             break
         os.close(lock)
     process_id = os.getpid()
@@ -106,7 +106,7 @@ def _open(path: Path) -> int:
         raise cannot_write(path, error) from error
 
 
-def _is_at(path: Path, lock: int) -> bool:
+def is_at(path: Path, lock: int) -> bool:
     """Return whether an open file is still the one at a path; its last owner may have removed it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(lock))

@@ -194,21 +194,23 @@ def _split(launch: Launch, runs: Sequence[PlannedRun]) -> tuple[list[PlannedRun]
 
 def _submit_apart(launch: Launch, runs: Sequence[PlannedRun], skipped: Sequence[str]) -> int:
     """Submit some of a launch's runs as a new launch, because a request for fewer runs is another request."""
-    notes = list(skipped)
+    if not runs:
+        _replace(launch, skipped)
+        return 0
+    is_limited = launch.scheduler.options.array_parallelism
+    after = (launch.last_job_ids if is_limited else ()) or launch.plan.after
+    directory = make_directory(launch.directory.parent, 1)
+    apart = Launch(directory, replace(launch.plan, runs=runs, after=after), launch.scheduler)
     try:
-        if runs:
-            is_limited = launch.scheduler.options.array_parallelism
-            after = (launch.last_job_ids if is_limited else ()) or launch.plan.after
-            apart = Launch(
-                make_directory(launch.directory.parent, 1),
-                replace(launch.plan, runs=runs, after=after),
-                launch.scheduler,
-            )
-            notes.append(f"{apart.directory.name} submits {run_ranges(runs)}.")
-            apart.start(f"{apart.short_path}: submitting {run_ranges(runs)} to {launch.scheduler.title}:")
+        apart.start(f"{apart.short_path}: submitting {run_ranges(runs)} to {launch.scheduler.title}:")
     finally:
-        if not runs or apart.plan_file.exists():
-            for index, request in enumerate(launch.requests):
-                if index not in launch.job_ids:
-                    write_whole(request.replaced, "".join(f"{note}\n" for note in notes))
+        if apart.plan_file.exists():  # otherwise it has removed itself
+            _replace(launch, [*skipped, f"{directory.name} submits {run_ranges(runs)}."])
     return len(runs)
+
+
+def _replace(launch: Launch, notes: Sequence[str]) -> None:
+    """Record that the requests that are not submitted will not be, and what became of their runs."""
+    for index, request in enumerate(launch.requests):
+        if index not in launch.job_ids:
+            write_whole(request.replaced, "".join(f"{note}\n" for note in notes))

@@ -11,6 +11,7 @@ from mlxp_core.files import check_writable
 from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.launch import lock_launch, make_directory
 from mlxp_core.launch.plan import PLAN
+from mlxp_core.locks import is_at
 
 
 class SweepDirectory:
@@ -41,13 +42,14 @@ class SweepDirectory:
         """
         self.launches += 1
         directory = make_directory(self.path, self.launches)
-        try:
-            with lock_launch(directory) as lock:
+        with lock_launch(directory) as lock:
+            try:
                 yield directory, lock
-        except BaseException:
-            if not (directory / PLAN).exists():
-                shutil.rmtree(directory, ignore_errors=True)
-            raise
+            except BaseException:
+                # If the launch removed itself, another one may have a directory of this name by now
+                if not (directory / PLAN).exists() and is_at(directory / "lock", lock):
+                    shutil.rmtree(directory, ignore_errors=True)
+                raise
 
     @contextmanager
     def removed_on_failure(self) -> Iterator[None]:
