@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ import yaml
 
 from tests.clusters import Cluster
 from tests.programs import App, Result, info
-from tests.support.cli import listed, mlxp
+from tests.support.cli import forgetting, listed, statuses
 from tests.support.killed import install, ran, resume, wait_for_all
 from tests.support.processes import read_until
 
@@ -48,7 +49,8 @@ def resume_all(app: App, directories: Iterable[str]) -> dict[str, Result]:
 def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iterable[str] = ()) -> None:
     """Check that everything is submitted and recorded, that each run ran once, and that nothing is left to resume."""
     result = app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": " ".join(names)})
-    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
+    said = re.sub(r"^Never launched: .*\n", "", result.stdout, flags=re.MULTILINE)
+    assert said == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
     wait_for_all(cluster, app)
     values = dict.fromkeys(ran_once or [f"{name}-{x}" for name in names for x in range(3)], 1)
     assert ran(app) == values
@@ -175,35 +177,39 @@ def test_started_by_hand(slurm: Cluster) -> None:
     app.run(*sweep, env=shim(app, "kill -9 $PPID"))
     assert app.call("bash", "logs/1/script.sh").status == 0
     assert app.call("bash", "logs/2/script.sh").status != 0  # it is submitted all the same, because it failed
+    queued = app.call("sbatch", "--hold", "--parsable", "logs/3/script.sh")
     result = resume(app)
     assert result.status == 0, result.text
-    assert "launch-1: skipping logs/1, started by hand.\n" in result.stdout
-    assert "launch-2: submitting logs/2-4 to SLURM:\n" in result.stdout
-    slurm.wait(slurm.job_ids(app))
+    assert "launch-1: skipping logs/1, logs/3, started by hand.\n" in result.stdout
+    assert "launch-2: submitting logs/2, logs/4 to SLURM:\n" in result.stdout
+    slurm.output("scontrol", "release", queued.stdout.strip())
+    slurm.wait([*slurm.job_ids(app), queued.stdout.strip()])
     found = listed(app)
     assert [status for status, _ in found.values()] == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
     assert [info(app.directory / "logs" / str(run))["attempts"] for run in range(1, 5)] == [1, 2, 1, 1]
     assert resume(app).stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
 
 
-def test_a_start_by_the_request(app: App) -> None:
-    """Where the scheduler knows the jobs no longer, a start by the request shows that the request was submitted."""
-    app.sweep("x=1,2,3", "hydra/launcher=slurm", "hydra.launcher.dry_run=true", "hydra/callbacks=mlxp_logging")
-    (plan,) = app.directory.rglob("plan.json")
-    plan.write_text(plan.read_text().replace('"dry_run": true', '"dry_run": false'))
-    (plan.parent / "1" / "answer.txt").touch()
-    record = app.directory / "logs" / "2" / "metadata" / "info.yaml"
-    start = {"id": "1", "job_id": "7_1", "launch": str(plan.parent / "1")}
-    record.write_text(yaml.safe_dump({**yaml.safe_load(record.read_text()), "starts": [start]}, sort_keys=False))
-    for name in ("sbatch", "squeue"):
-        app.write(f"bin/{name}", "#!/bin/sh\n").chmod(0o755)
-    app.write("bin/sacct", "#!/bin/sh\necho Slurm accounting storage is disabled >&2; exit 1\n").chmod(0o755)
-    path = {"PATH": f"{app.directory}/bin:{app.environment['PATH']}"}
+@pytest.mark.once
+def test_starts_by_the_request(slurm: Cluster) -> None:
+    """Where the scheduler no longer knows the jobs, a start by the request shows that the request was submitted."""
+    app = slurm.app("resume-starts").write_probe()
+    slurm.sweep(app, "x=1,2,3", "hydra.launcher.max_array_size=2", "hydra/callbacks=mlxp_logging")
+    job_ids = slurm.job_ids(app)
+    (journal,) = app.directory.rglob("submissions.jsonl")
+    journal.write_text("")
+    for answer in app.directory.rglob("answer.txt"):
+        answer.write_text("")
+    record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
+    # As if it had not started before its job was cancelled
+    waiting: dict[str, object] = {"status": "STARTING", "start_time": None, "starts": []}
+    record.write_text(yaml.safe_dump({**yaml.safe_load(record.read_text()), **waiting}, sort_keys=False))
     for _ in "12":
-        assert resume(app, env=path).stdout == "Nothing to resume: all runs of 1 launch are submitted.\n"
-    entries = [json.loads(line) for line in (plan.parent.parent / "submissions.jsonl").read_text().splitlines()]
-    assert [entry["job_id"] for entry in entries] == ["", "7_1", ""]  # what is not known is not made up
-    assert "1" in mlxp(app, "ls", env=path).stdout
+        result = resume(app, env=forgetting(app))
+        assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [entry["job_id"] for entry in entries] == ["", *job_ids[1:]]  # what is not known is not made up
+    assert list(statuses(app).values())[1:] == ["COMPLETE", "COMPLETE"]
 
 
 @pytest.mark.once

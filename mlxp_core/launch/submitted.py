@@ -15,6 +15,7 @@ from mlxp_core.launch.plan import run_ranges
 from mlxp_core.launch.submission import find_request, how_to_check
 from mlxp_core.launch.submission_requests import Request
 from mlxp_core.runs.info import RunStatus, read_info
+from mlxp_core.runs.starts import current_start
 from mlxp_core.schedulers.base import Scheduler
 
 
@@ -78,11 +79,12 @@ def _started_by(request: Request, info: Mapping[str, Any]) -> str | None:
         request: The request.
         info: Record of the run, which was that of an unstarted run when the request was made.
     """
-    if request.array is None:  # its script is the run's own: whatever started it, there is nothing else to submit
-        if info.get("status", RunStatus.STARTING) == RunStatus.STARTING:
-            return None
-        return str((info.get("scheduler") or {}).get("scheduler_job_id") or "")
-    for start in info.get("starts") or ():
-        if start.get("launch") == str(request.directory):
-            return str(start.get("job_id") or "")
-    return None
+    starts = info.get("starts") or []
+    if request.array is not None:
+        jobs = (start.get("job_id") for start in starts if start.get("request") == str(request.directory))
+        return next((str(job_id or "") for job_id in jobs), None)
+    # Its script is the run's own, so a job of that script is as good as the request's
+    if info.get("status", RunStatus.STARTING) == RunStatus.STARTING:
+        return None
+    start = current_start(info)
+    return "" if start is None else start.get("job_id")
