@@ -123,3 +123,27 @@ def test_killed_at_each_step(app: App) -> None:
         assert statuses(app, step)[str(int(x) + 1)] == "FAILED"
         mlxp(app, "resubmit", str(int(x) + 1), "-d", step)
     assert ran(app) == expected
+
+
+def test_a_damaged_record(app: App) -> None:
+    """Each command reports it in one sentence, and changes nothing."""
+    app.write_probe()
+    app.sweep("x=1,2", *LOCAL)
+    record = app.directory / "logs" / "1" / "metadata" / "info.yaml"
+    record.write_text("status: {")
+    forced = ["hydra/callbacks=mlxp_logging", "hydra.callbacks.mlxp_logging.forced_log_id=1"]
+    for result, words in (
+        (mlxp(app, "ls"), "DAMAGED"),
+        (mlxp(app, "show", "1"), f"is DAMAGED: {record} is damaged"),
+        (mlxp(app, "cancel", "1"), f"logs/1 had already finished: DAMAGED ({record} is damaged)\n"),
+        (mlxp(app, "resubmit", "1"), f"logs/1 is not submitted: it is DAMAGED ({record} is damaged).\n"),
+        (mlxp(app, "resubmit", "--failed"), f"logs/1 is not submitted: it is DAMAGED ({record} is damaged).\n"),
+        (mlxp(app, "rerun", "1"), f"logs/1 cannot be started again: {record} is damaged.\n"),
+        (resume(app), "Nothing to resume: all runs of 1 launch are submitted.\n"),
+        (app.run(*forced), f"The record of a run is damaged: {record}. "),
+        (app.run("-m", *LOCAL, *forced), f"The record of a run is damaged: {record}. "),
+        (app.call("bash", "logs/1/script.sh"), f"The record of a run is damaged: {record}. "),
+    ):
+        assert words in result.text
+        assert "Traceback" not in result.text
+        assert record.read_text() == "status: {"
