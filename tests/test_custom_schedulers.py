@@ -27,8 +27,6 @@ from tests.support.jobs import a_job
 
 PAGE = REPOSITORY / "docs" / "custom-schedulers.md"
 (PBS,) = re.findall(r"```python\n(import shlex\n.*?)```", PAGE.read_text(), re.DOTALL)
-# Debian's qsub is a front of SLURM's; its job finds its id where PBS puts it
-JOB_ID = "hydra.launcher.shell_config_cmd='export PBS_JOBID=$SLURM_JOB_ID'"
 
 
 def launcher(name: str) -> list[str]:
@@ -40,6 +38,13 @@ def install(app: App, text: str = PBS) -> App:
     """Add a scheduler class to an application."""
     app.write("pbs.py", text)
     return app
+
+
+def pbs_shell(app: App) -> str:
+    """An override for Debian's qsub, a front of SLURM's: its jobs find their ids where PBS puts them."""
+    shell = app.write("pbs-shell", '#!/bin/sh\nPBS_JOBID=$SLURM_JOB_ID exec bash "$@"\n')
+    shell.chmod(0o755)
+    return f"hydra.launcher.shell_path={shell}"
 
 
 def resume(app: App) -> Result:
@@ -65,9 +70,10 @@ def test_the_class_is_short() -> None:
 @pytest.mark.once
 def test_pbs_runs_the_example(slurm: Cluster, tmp_path: Path) -> None:
     app = install(slurm.example("custom-example"))
+    shell = pbs_shell(app)
     before = set(app.directory.iterdir())
     options = ["hydra.launcher.timeout_min=65", "hydra.launcher.cpus_per_task=2"]
-    result = app.sweep(*launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, *options, "model=linear,mlp")
+    result = app.sweep(*launcher("pbs.PBSScheduler"), LOGGING, shell, *options, "model=linear,mlp")
     job_ids = slurm.job_ids(app)
     assert result.stdout.startswith(f"Submitting 2 runs to PBS:\n  logs/1  job {job_ids[0]}  model=linear\n")
     assert "See the jobs with 'qstat'" in result.stdout
@@ -287,7 +293,7 @@ def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
     """A refused request is resumed; with a killed command this class cannot find out whether it was accepted."""
     wrong_queue = "        lines = [] if job.run.path.name == '1' else ['-q nope']\n        return [*lines, f\"-N"
     app = install(slurm.app("custom-refusal").write_probe(), PBS.replace('        return [f"-N', wrong_queue))
-    result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, JOB_ID, "x=1,2")
+    result = app.run("-m", *launcher("pbs.PBSScheduler"), LOGGING, pbs_shell(app), "x=1,2")
     assert "PBS refused the request ('qsub -o /dev/null -e /dev/null' ended with exit status 1):\n" in result.stderr
     assert (
         "1 of 2 runs submitted. These jobs are unaffected.\nNot submitted: logs/2. To submit them: mlxp resume"

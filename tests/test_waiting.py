@@ -106,7 +106,7 @@ def test_wrong_answers(scheduler: Cluster, request: pytest.FixtureRequest) -> No
     cannot_be_read = f"The answer of {title} cannot be read ('{program} "
     with scheduler.held() as held:
         process = start(scheduler, app, ["value", "value"], held)
-        scheduler.wait_for(lambda: calls.exists() and int(calls.read_text() or 0) > 12)
+        scheduler.wait_for(lambda: process.poll() is not None or (calls.exists() and int(calls.read_text() or 0) > 12))
         assert process.poll() is None, process.communicate()
         for wrong in ({"empty": "1"}, {"cut": "*"}, {"garbled": "*"}):
             result = mlxp(app, "ls", env={"PATH": answering(app, program, **wrong)})
