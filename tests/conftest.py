@@ -130,6 +130,7 @@ _SLOW = {
     *("test_callbacks", "test_clean", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
     *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
     *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
+    *("test_versioning_changed_files", "test_versioning_template"),
 }
 # Modules with a fixture that starts jobs for all their tests: one process runs them
 _TOGETHER = {"test_requeue"}

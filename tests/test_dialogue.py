@@ -256,6 +256,39 @@ def test_committed_in_another_terminal(project: Project, changed: bool) -> None:
 
 
 @pytest.mark.once
+def test_two_dialogues_at_once(project: Project) -> None:
+    """What the second commits stays committed when the first stops; the first leaves what the second staged."""
+    first = Terminal(project, CALLBACK)
+    first.until(UNTRACKED)
+    first.answer("a", WHICH)
+    first.answer("all", UNCOMMITTED)
+    second = Terminal(project, CALLBACK)
+    second.until(UNCOMMITTED)
+    second.answer("a", RUN_FROM)
+    committed = project.state()
+    first.interrupt()
+    status, shown = first.end()
+    assert (status, "staged" in shown) == (1, False)
+    assert project.state() == committed
+    assert project.git("status", "--porcelain") == ""
+    assert second.end("a")[0] == 0
+    project.write("mine.txt", "")
+    third, fourth = Terminal(project, CALLBACK), Terminal(project, CALLBACK)
+    for terminal, name in ((third, "mine.txt"), (fourth, "more.txt")):
+        terminal.until(UNTRACKED)
+        project.write(name, "")
+        terminal.answer("b", UNTRACKED)
+        terminal.answer("a", WHICH)
+        terminal.answer("all", UNCOMMITTED)
+    third.interrupt()
+    status, shown = third.end()
+    assert "1 added file stays staged, because the index or HEAD of" in shown
+    fourth.interrupt()
+    fourth.end()
+    assert project.git("status", "--porcelain") == "A  tutorial/mine.txt\n?? tutorial/more.txt"
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("redirection", ["> out.log", "| cat > out.log"])
 def test_redirected_output(project: Project, redirection: str) -> None:
     """The questions still appear on the terminal."""

@@ -40,6 +40,12 @@ def git(directory: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def edit(path: Path, text: str) -> None:
+    """Write a file of a copy, which is read-only."""
+    path.chmod(0o644)
+    path.write_bytes(text.encode())
+
+
 def contents(root: Path) -> dict[str, tuple[int, bytes]]:
     """Return mode and content of all tracked files of a work tree."""
     found = {}
@@ -146,7 +152,7 @@ def test_submodules_at_any_depth(project: Project, tmp_path: Path) -> None:
     assert (copy / "sub one" / "sub two" / "deep" / "answer.py").read_text() == "VALUE = 1\n"
     assert git(copy, "status", "--porcelain") == ""
     assert copied(project) == copy
-    (copy / "sub one" / "sub two" / "deep" / "answer.py").write_text("VALUE = 8\n")
+    edit(copy / "sub one" / "sub two" / "deep" / "answer.py", "VALUE = 8\n")
     assert copied(project) == copy.with_name(f"{copy.name}-2")
 
 
@@ -205,7 +211,7 @@ def test_files_that_differ_from_what_git_would_commit(project: Project) -> None:
     copy = copied(project)
     assert (copy / "tutorial" / "lines.txt").read_bytes() == b"a\r\nb\r\n"
     assert copied(project) == copy
-    (copy / "tutorial" / "lines.txt").write_bytes(b"a\r\nc\r\n")
+    edit(copy / "tutorial" / "lines.txt", "a\r\nc\r\n")
     assert copied(project) != copy
 
 
@@ -213,7 +219,7 @@ def test_settings_that_hide_an_edit(project: Project) -> None:
     project.git("config", "core.ignoreStat", "true")
     project.git("config", "core.checkStat", "minimal")
     copy = copied(project)
-    (copy / "tutorial" / "main.py").write_text("# edited\n")
+    edit(copy / "tutorial" / "main.py", "# edited\n")
     assert copied(project) != copy
 
 
@@ -311,10 +317,11 @@ def commit_nothing(copy: Path) -> None:
 
 
 EDITS: dict[str, Callable[[Path], object]] = {
-    "edited": lambda copy: (copy / "tutorial" / "main.py").write_text("# edited\n"),
+    "edited": lambda copy: edit(copy / "tutorial" / "main.py", "# edited\n"),
     "removed": lambda copy: (copy / "tutorial" / "main.py").unlink(),
     "staged": add_file,
     "committed": commit_nothing,
+    "module added": lambda copy: (copy / "tutorial" / "answer.so").touch(),
     "emptied": lambda copy: shutil.rmtree(copy / ".git"),
 }
 

@@ -79,7 +79,9 @@ def test_from_the_repository(project: Project) -> None:
     assert result.status == 0, result.text
     (record,) = project.records()
     assert record["work_dir"] == str(project.directory)
-    assert record["version_manager"] == {
+    version = record["version_manager"]
+    assert version.pop("snapshot").startswith(f"{project.root}/.git/mlxp-snapshots/")
+    assert version == {
         "commit_hash": project.head,
         "repo_path": str(project.root),
         "branch": "main",
@@ -346,21 +348,11 @@ def test_untracked_files_in_a_submodule(project: Project, tmp_path: Path) -> Non
     assert "Warning: the submodule library has untracked files, which are not in its commit." in result.stdout
     version = project.records()[0]["version_manager"]
     assert (version["uncommitted"], version["untracked"]) == ("none", ["library/"])
-
-
-@pytest.mark.once
-def test_links(project: Project) -> None:
-    project.write("../.gitignore", "data\n.env\n")
-    project.write("data/digits.txt", "1 2 3")
-    project.write(".env", "TOKEN=1")
-    project.commit()
-    for _ in range(2):
-        project.launch(*option(links="[data,.env]"))
-    copy = project.copies()[0] / "tutorial"
-    assert (copy / "data").is_symlink()
-    assert (copy / "data" / "digits.txt").read_text() == "1 2 3"
-    assert (copy / ".env").read_text() == "TOKEN=1"
-    assert len(project.copies()) == 1
+    git = ("-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "ahead")
+    subprocess.run(["git", "-C", str(project.root / "library"), *git], check=True)
+    project.launch(*option(uncommitted="keep", untracked="refuse"))
+    version = project.records()[1]["version_manager"]
+    assert (version["uncommitted"], version["untracked"]) == ("kept", ["library/"])
 
 
 @pytest.mark.once
@@ -379,7 +371,11 @@ def test_requirements(project: Project) -> None:
 def test_hydra_run_dir_does_not_move(project: Project, tmp_path: Path) -> None:
     project.write("../.gitignore", "out\nlocal\n")
     project.commit()
-    for directory in ("out/${x}", str(tmp_path / "elsewhere"), "${oc.env:PROBE_BASE}/b", "${oc.env:PROBE_LOCAL}/b"):
+    inside = ("${hydra:runtime.cwd}/out/c", "${hydra.runtime.cwd}/out/d")
+    for directory in (
+        *("out/${x}", str(tmp_path / "elsewhere"), "${oc.env:PROBE_BASE}/b", "${oc.env:PROBE_LOCAL}/b"),
+        *inside,
+    ):
         result = project.run(
             "hydra/callbacks=mlxp_versioning",
             *option(run_from="copy"),
@@ -389,4 +385,5 @@ def test_hydra_run_dir_does_not_move(project: Project, tmp_path: Path) -> None:
         assert result.status == 0, result.text
     found = {str(path.parent) for path in tmp_path.rglob("seen.json")}
     expected = [project.directory / "out/1", tmp_path / "elsewhere", tmp_path / "base/b", project.directory / "local/b"]
+    expected += [project.directory / "out/c", project.directory / "out/d"]
     assert found == {str(path) for path in expected}

@@ -161,6 +161,25 @@ def test_state_of_the_repository(project: Project, prepare: Callable[[Project], 
     assert project.state() == before
 
 
+def test_a_change_outside_the_sparse_checkout(project: Project) -> None:
+    """It would be in neither the commit for this launch nor the copy."""
+    project.write("../other/table.txt", "1")
+    project.commit()
+    project.git("sparse-checkout", "set", "tutorial")
+    project.write("../other/table.txt", "2")
+    project.write("answer.py", "VALUE = 2\n")
+    before = project.state()
+    refused(
+        project,
+        project.run(*COPY, *option(uncommitted="keep")),
+        f"git leaves changes in {project.root} out of the commit: other/table.txt. If they are outside the sparse",
+    )
+    assert project.state() == before
+    project.git("sparse-checkout", "add", "other")
+    project.launch(*option(uncommitted="keep"))
+    assert (project.copies()[0] / "other" / "table.txt").read_text() == "2"
+
+
 def test_no_repository(app: App) -> None:
     project = Project(app.directory, environment=app.environment)
     refused(
@@ -246,7 +265,7 @@ def test_links(project: Project) -> None:
     for link, message in (
         ("nowhere", "tutorial/nowhere, which does not exist: create it or omit it."),
         ("/etc/hosts", "/etc/hosts, which is not in the repository"),
-        ("conf", "tutorial/conf, but git tracks files there"),
+        ("main.py", "tutorial/main.py, which git tracks, so the safe copy has it"),
     ):
         refused(project, project.run(*COPY, *option(links=f"[{link}]")), message)
 
@@ -272,17 +291,6 @@ def test_python_that_reads_no_variables(project: Project) -> None:
     assert result.status == 1
     assert "python -E and -I ignore PYTHONPATH, which the safe copy needs: start Python without them." in result.stderr
     assert project.runs() == []
-
-
-def test_a_directory_in_the_place_of_a_link(project: Project) -> None:
-    project.write("../.gitignore", "data\n")
-    project.write("data/x", "")
-    project.commit()
-    project.launch()
-    (project.copies()[0] / "tutorial" / "data").mkdir()
-    result = project.run(*COPY, *option(links="[data]"))
-    assert result.status == 1
-    assert "tutorial/data exists already: remove it, or omit the link." in result.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")

@@ -11,21 +11,21 @@ from mlxp_core.actions.original_command import OriginalCommand, read_original_co
 from mlxp_core.errors import MlxpError, SafeCopyError
 from mlxp_core.runs.reader import RunRecord
 from mlxp_core.versioning.copy_usage import hold_copy
-from mlxp_core.versioning.links import check_links, make_links
+from mlxp_core.versioning.links import check_links, copy_name, linked_paths
 from mlxp_core.versioning.repository import Repository
 from mlxp_core.versioning.safe_copy import safe_copy
 
 
-def create_again(run: RunRecord, start: OriginalCommand, path: Path) -> Path:
+def create_again(run: RunRecord, start: OriginalCommand, path: Path | None = None) -> Path:
     """Find or create the safe copy of a run's commit, and prevent its deletion until this process ends.
 
     Args:
         run: A run that used a safe copy.
         start: The command that started it.
-        path: Preferred path of the copy.
+        path: Preferred path of the copy; None for that of a new launch of the commit with the same links.
 
     Returns:
-        The path of the copy: another one if the copy at `path` was edited.
+        The path of the copy: another one if files of the copy at `path` were changed or added.
 
     Raises:
         SafeCopyError: The repository or the commit no longer exists, or the copy cannot be created.
@@ -40,18 +40,22 @@ def create_again(run: RunRecord, start: OriginalCommand, path: Path) -> Path:
             f"The safe copy of {run.path} cannot be created again, because the repository {root} no longer exists: put "
             "a clone of it there"
         )
+    if "links" in recorded:
+        links = [root / link for link in recorded["links"]]
+    else:
+        node = next(iter(start.callbacks("VersioningCallback").values()), {})
+        origin = start.started_in or root
+        links = [Path(os.path.realpath((origin / link).parent), Path(link).name) for link in node.get("links") or ()]
+    copies = Path(recorded["safe_copy"]).parent
+    check_links(repository, links)
+    links = linked_paths(repository, links, copies)
+    path = path or copies / copy_name(commit, repository, links)
     if not path.exists() and not repository.has(commit):
         raise SafeCopyError(
             f"The safe copy of {run.path} cannot be created again, because {root} no longer has commit {commit}: fetch "
             f"it there, for example with 'git fetch <remote> {commit}'"
         )
-    copy = safe_copy(repository, commit, path)
-    node = next(iter(start.callbacks("VersioningCallback").values()), {})
-    origin = start.started_in or root
-    links = [Path(os.path.realpath((origin / link).parent), Path(link).name) for link in node.get("links") or ()]
-    check_links(repository, links)
-    make_links(repository, links, copy)
-    return copy
+    return safe_copy(repository, commit, path, links)
 
 
 def create_deleted_copies(runs: Sequence[RunRecord]) -> dict[str, str]:

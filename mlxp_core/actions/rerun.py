@@ -15,6 +15,7 @@ from mlxp_core.config.override_grammar import OF_ONE_RUN, key_of, literal, overr
 from mlxp_core.errors import AppCommandError
 from mlxp_core.runs.reader import RunRecord
 from mlxp_core.versioning.git_command import LOCAL_VARIABLES
+from mlxp_core.versioning.source_check import ADDED_BY_RUNS
 from mlxp_core.versioning.version import ResolvedVersion
 
 _NO_SWEEP = "hydra.sweeper.params=null"  # sweeps in the configuration itself
@@ -70,11 +71,11 @@ def rerun(run: RunRecord, given: Sequence[str]) -> Rerun:
     version, cwd, argv, python_path = None, start.cwd, start.argv, start.python_path
     if recorded.get("safe_copy"):
         old = str(recorded["safe_copy"])
-        copy = str(create_again(run, start, Path(old).with_name(str(recorded["commit_hash"]))))
+        copy = str(create_again(run, start))
         started_in = start.started_in
         if started_in is None and cwd.is_relative_to(old):
             started_in = Path(recorded["repo_path"]) / cwd.relative_to(old)
-        kept = {key: value for key, value in recorded.items() if key != "loaded_from_repository"}
+        kept = {key: value for key, value in recorded.items() if key not in ADDED_BY_RUNS}
         version = ResolvedVersion(kept | {"safe_copy": copy}, started_in or cwd)
         cwd, argv = Path(str(cwd).replace(old, copy)), [word.replace(old, copy) for word in argv]
         python_path = python_path.replace(old, copy) if python_path else None

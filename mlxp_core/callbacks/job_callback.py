@@ -52,7 +52,8 @@ class JobCallback(Callback):
         self.start, self.process_id = start_id(), os.getpid()
         run, work_dir = run_directory(config), config.hydra.runtime.cwd
         info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
-        write_info(run.info, started(info, work_dir, new_start(self.start, job_id_of(config))))
+        info = started(info, work_dir, new_start(self.start, job_id_of(config)))
+        write_info(run.info, _with_changed_files(info))
         # Hydra 1.3 calls no hook after sys.exit. The script records the exit status, but not the modules
         atexit.register(_record_modules, run, self.start, self.process_id)
 
@@ -113,7 +114,7 @@ class RecordingCallback(Callback):
                 version=self.version,
             )
             register_runs(self.version, run.path.parent)
-            write_info(run.info, started(new, work_dir, new_start(self.start, None)))
+            write_info(run.info, _with_changed_files(started(new, work_dir, new_start(self.start, None))))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)
             # Hydra calls no hook after sys.exit or Ctrl-C
@@ -150,6 +151,14 @@ def _record_exit(run: RunDirectory, start: str, process_id: int) -> None:
 def _record_modules(run: RunDirectory, start: str, process_id: int) -> None:
     if os.getpid() == process_id:
         update_record(run.info, start, lambda info: _with_modules(run, info))
+
+
+def _with_changed_files(info: dict[str, Any]) -> dict[str, Any]:
+    if info.get("version_manager") is None:
+        return info
+    from mlxp_core.versioning.source_check import with_changed_files
+
+    return with_changed_files(info)
 
 
 def _with_modules(run: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from mlxp_core.callbacks.outside_commit import pinned_directory
 from mlxp_core.commands import become, first_environment
 from mlxp_core.config.effective import (
     callback_name,
@@ -60,7 +61,7 @@ def restart(config: DictConfig, resolved: ResolvedVersion) -> None:
     if (python_path := move.python_path()) is not None:
         environment["PYTHONPATH"] = python_path
     with restart_environment(resolved, _decisive(config)) as variable:
-        argv = same_command(command, _pins(config, resolved.started_in))
+        argv = same_command(command, _pins(config, resolved))
         become(argv, cwd=cwd, env=environment | variable)
 
 
@@ -112,25 +113,24 @@ def received_version(config: DictConfig) -> ResolvedVersion | None:
             raise OptionError(
                 f"The configuration of commit {resolved.version['commit_hash']} has a different hydra.{name} than the "
                 "configuration here: commit the configuration too, or keep it for this launch "
-                f"({option('uncommitted')}=keep)."
+                f"({option('uncommitted')}=keep); name files of it that git ignores in {option('links')}."
             )
     return resolved
 
 
-def _pins(config: DictConfig, started_in: Path) -> list[str]:
-    """Return overrides that keep relative directories in the original place, and that keep this callback."""
+def _pins(config: DictConfig, resolved: ResolvedVersion) -> list[str]:
+    """Return overrides that keep the directories of runs in the original place, and that keep this callback."""
     name = callback_name(config, "VersioningCallback")
     pins = [f"++hydra.callbacks.{name}._target_={config.hydra.callbacks[name]._target_}"]
-    for key in ("run", "sweep"):
-        raw = str(_plain(config.hydra[key])["dir"])
-        # A path that begins with an interpolation can be absolute or relative. Others are not resolved: the value of
-        # mlxp_logging allocates a number
-        if not Path(str(config.hydra[key].dir) if raw.startswith("${") else raw).is_absolute():
-            pins.append(override(f"hydra.{key}.dir", f"{literal(str(started_in))}/{raw}"))
-    if (logging := callback_name(config, "LoggingCallback")) is not None:
+    if (logging := callback_name(config, "LoggingCallback")) is None:  # which sets both directories
+        root = Path(resolved.version["repo_path"])
+        for key in ("run", "sweep"):
+            if (value := pinned_directory(config, key, resolved.started_in, root)) is not None:
+                pins.append(override(f"hydra.{key}.dir", value))
+    else:
         values = callback_settings(config, "logger", read_settings(config))
-        root = os.path.abspath(values["parent_log_dir"])
-        pins.append(override(f"++hydra.callbacks.{logging}.parent_log_dir", literal(root)))
+        parent_log_dir = literal(os.path.abspath(values["parent_log_dir"]))
+        pins.append(override(f"++hydra.callbacks.{logging}.parent_log_dir", parent_log_dir))
         pins.append(f"++hydra.callbacks.{logging}.forced_log_id={values['forced_log_id']}")
     if has_project_launcher(config):
         pins.append(override("hydra.launcher.name", literal(config.hydra.launcher.name)))

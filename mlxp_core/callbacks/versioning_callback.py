@@ -74,6 +74,7 @@ class VersioningCallback(RecordingCallback):
 
     def _ask(self, config: DictConfig) -> None:
         """Resolve the version by the options and the user's answers; do not return if the code runs in a safe copy."""
+        from mlxp_core.callbacks.outside_commit import warn_of_missing_configs
         from mlxp_core.versioning.repository import Repository
         from mlxp_core.versioning.resolution import resolve_version
 
@@ -87,14 +88,17 @@ class VersioningCallback(RecordingCallback):
         if options.run_from != "repository":
             current_app_command(config)  # fails before any question if no command line can restart the program
 
+        app_files = _source_files()
+        repository = Repository.containing(app_files[0].parent)
+
         def use(version: Version) -> None:
             resolved = ResolvedVersion(version.record(), Path.cwd())
             if version.safe_copy is not None:
+                warn_of_missing_configs(config, repository, version, self.links)
                 restart(config, resolved)
             _resolved.append(resolved)
 
-        app_files = _source_files()
-        resolve_version(options, Repository.containing(app_files[0].parent), app_files, use)
+        resolve_version(options, repository, app_files, use)
 
 
 def _source_files() -> list[Path]:

@@ -116,8 +116,12 @@ def _code(info: Mapping[str, Any]) -> str:
     lines = [f"{version.get('commit_hash')} on {version.get('branch')} of {version.get('repo_path')}; {changed}"]
     if version.get("untracked"):
         lines.append(f"without untracked {', '.join(version['untracked'])}")
+    if version.get("links"):
+        lines.append(f"with links to untracked {', '.join(version['links'])}")
     if not version.get("safe_copy"):
-        lines.append("run in the repository itself, so later edits may have changed it")
+        lines.append("run in the repository itself, so edits after the start may have changed it")
+    if version.get("changed_at_start"):
+        lines.append(f"but changed or added when the run started: {', '.join(version['changed_at_start'])}")
     if version.get("loaded_from_repository"):
         lines.append(f"but loaded from the repository: {', '.join(version['loaded_from_repository'])}")
     return "\n".join(lines)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from mlxp_core.config.effective import as_hydra_config
 from mlxp_core.sweeps.config_nodes import (
     copy_config,
     copy_node,
@@ -125,17 +123,6 @@ class BaseConfig:
                 self._sweep_dir = os.path.abspath(value_of(*self._trees[0], number))
             subdir, output_subdir = (value_of(*path, number) for path in self._trees[1:])
             return JobPaths(self._sweep_dir, str(subdir), output_subdir)
-
-
-@contextmanager
-def as_hydra_config(config: DictConfig) -> Iterator[None]:
-    """Resolve ${hydra:...} in this configuration. HydraConfig's own set_config would copy it, which takes 5 ms."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().cfg = cast(Any, config)
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
 
 
 def _size(cache: dict[str, Any]) -> int:

@@ -30,8 +30,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from mlxp_core import console
+from mlxp_core.config.effective import as_hydra_config
 from mlxp_core.errors import OptionError
-from mlxp_core.sweeps.base_config import BaseConfig, BaseConfigs, JobPaths, as_hydra_config
+from mlxp_core.sweeps.base_config import BaseConfig, BaseConfigs, JobPaths
 from mlxp_core.sweeps.config_nodes import node_at
 
 # An override with a number. Jobs have thousands of different ones, and parsing takes longer than everything else; Hydra

@@ -13,7 +13,7 @@ from mlxp_core import console
 from mlxp_core.errors import GitError
 from mlxp_core.interrupts import STOP_SIGNALS, interrupts_blocked
 from mlxp_core.versioning.checkout import submodules
-from mlxp_core.versioning.git_command import literally, printable
+from mlxp_core.versioning.git_command import listed, literally, names_in, printable
 from mlxp_core.versioning.repository import Repository
 
 COMMIT_MESSAGE = "MLXP: Automatically committing all changes"
@@ -196,7 +196,7 @@ def keep_changes(repository: Repository, head: str, added: Sequence[str] = ()) -
     are the same commit and use the same safe copy.
 
     Raises:
-        GitError: git refused.
+        GitError: git refused, or leaves changes out.
     """
     index = repository.git_path("index")
     unsigned = ["log.showSignature=false"]
@@ -209,6 +209,12 @@ def keep_changes(repository: Repository, head: str, added: Sequence[str] = ()) -
         repository.git("add", "--update", env=env)
         if added:
             _with_paths(repository, ["add"], added, env)
+        rest = repository.git("diff", "--no-ext-diff", "--name-only", "-z", "--ignore-submodules=all", env=env)
+        if left_out := names_in(rest):
+            raise GitError(
+                f"git leaves changes in {repository.root} out of the commit: {listed(left_out)}. If they are outside "
+                "the sparse checkout, include them (git sparse-checkout add <directory>), or undo the changes."
+            )
         tree = os.fsdecode(repository.git("write-tree", env=env)).strip()
         answer = repository.git("commit-tree", tree, "-p", head, "-m", _KEEP_MESSAGE, env=env)
     return os.fsdecode(answer).strip()

@@ -15,6 +15,7 @@ from pathlib import Path
 from mlxp_core import console
 from mlxp_core.errors import GitError, SafeCopyError
 from mlxp_core.versioning.git_command import listed, names_in, printable
+from mlxp_core.versioning.permissions import protect
 from mlxp_core.versioning.repository import Repository
 
 # Run no hook, start no file system monitor, and compare the files themselves
@@ -65,6 +66,7 @@ def check_out(repository: Repository, commit: str, directory: Path) -> None:
                 f"'git submodule update --init' in {repository.root}."
             )
         check_out(submodule, recorded, directory / name)
+    protect(repository, copy)
 
 
 def description(repository: Repository, commit: str) -> str:

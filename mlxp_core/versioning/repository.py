@@ -108,9 +108,10 @@ class Repository:
                 branch = entry.split(" ", 2)[2]
             elif kind == "1":  # XY, submodule state, 3 modes, 2 hashes, path: see git-status(1)
                 states, submodule, *_, path = rest.split(" ", 7)
-                if submodule == "S..U" and states[0] == ".":
+                if submodule[3] == "U":
                     unseen.append(path)
-                    continue
+                    if submodule == "S..U" and states[0] == ".":
+                        continue
                 changed.append(path)
                 if submodule[2] == "M":
                     stuck[path] = _SUBMODULE
@@ -167,6 +168,10 @@ class Repository:
     def tracked_files(self, pathspec: str) -> list[str]:
         """Return the tracked files that a pathspec matches."""
         return names_in(self.git("ls-files", "-z", "--", pathspec))
+
+    def files_not_tracked(self, pathspecs: Sequence[str]) -> list[str]:
+        """Return the files that pathspecs match and git does not track, including ignored ones."""
+        return names_in(self.git("ls-files", "--others", "-z", "--", *pathspecs))
 
     def has(self, commit: str, path: str = "") -> bool:
         """Return whether the repository has a commit, and the commit has a path."""

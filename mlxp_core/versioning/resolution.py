@@ -12,14 +12,14 @@ from mlxp_core.interrupts import STOP_SIGNALS, interrupts_blocked, raise_on_sign
 from mlxp_core.prompts import has_terminal
 from mlxp_core.versioning import changes, dialogue
 from mlxp_core.versioning.git_command import listed, literally, printable
-from mlxp_core.versioning.links import check_links, make_links
+from mlxp_core.versioning.links import check_links, linked_paths
 from mlxp_core.versioning.repository import Repository, Status
 from mlxp_core.versioning.requirements import requirements
 from mlxp_core.versioning.safe_copy import check_place, copy_path, safe_copy
+from mlxp_core.versioning.snapshot import keep_snapshot
+from mlxp_core.versioning.source_check import RECORDED_FILES
 from mlxp_core.versioning.version import CHOICES, Version, VersioningOptions, one_of, option
 
-# Number of untracked paths in the record of each run
-_RECORDED = 1_000
 # The answers that an error message suggests: no file is added, and the branch does not change
 _SUGGESTED = {"untracked": "ignore", "uncommitted": "keep", "run_from": "copy"}
 
@@ -82,8 +82,9 @@ class _VersionResolver:
         status, uncommitted, commit = self._resolve_uncommitted(status)
         if uncommitted == "ignored":  # what was added is in no commit
             untracked += _for_record(self.staging.paths)
-        copy = self._copy(commit)
+        copy, links = self._copy(commit)
         code = copy or self.repository.root
+        snapshot = keep_snapshot(self.repository, status.commit, status.changed) if copy is None else None
         if copy or uncommitted == "kept":
             changes.keep_commit(self.repository, commit)
         return Version(
@@ -94,6 +95,8 @@ class _VersionResolver:
             untracked=untracked,
             requirements=requirements(code, self.repository.root) if self.options.compute_requirements else [],
             safe_copy=str(copy) if copy else None,
+            links=[printable(str(link.relative_to(self.repository.root))) for link in links],
+            snapshot=str(snapshot) if snapshot else None,
         )
 
     def _check(self, status: Status) -> None:
@@ -214,20 +217,21 @@ class _VersionResolver:
         for path, reason in status.stuck.items():
             raise GitError(f"{printable(path)} in {self.repository.root} cannot be committed, because {reason}.")
 
-    def _copy(self, commit: str) -> Path | None:
-        """Return the safe copy of a commit; None if the code runs from the repository."""
-        path = copy_path(self.options.parent_work_dir, self.repository, commit)
-        run_from = self.options.run_from
+    def _copy(self, commit: str) -> tuple[Path | None, list[Path]]:
+        """Return the safe copy of a commit, None if the code runs from the repository, and the links in it."""
+        options = self.options
+        run_from, links = options.run_from, []
+        if run_from != "repository":
+            links = linked_paths(self.repository, options.links, options.parent_work_dir)
+        path = copy_path(options.parent_work_dir, self.repository, commit, links)
         if run_from == "ask":
             run_from = {"a": "copy", "b": "repository"}[dialogue.ask_run_from(path)]
         if run_from == "repository":
-            return None
+            return None, []
         for name in self.app_files:
             if not self.repository.has(commit, name):
                 raise self._not_in_copy(name)
-        copy = safe_copy(self.repository, commit, path)
-        make_links(self.repository, self.options.links, copy)
-        return copy
+        return safe_copy(self.repository, commit, path, links), links
 
     def _not_in_copy(self, name: str) -> GitError:
         return GitError(
@@ -237,5 +241,5 @@ class _VersionResolver:
 
 
 def _for_record(paths: Sequence[str]) -> list[str]:
-    more = len(paths) - _RECORDED
-    return [printable(path) for path in paths[:_RECORDED]] + ([f"... and {more} more"] if more > 0 else [])
+    more = len(paths) - RECORDED_FILES
+    return [printable(path) for path in paths[:RECORDED_FILES]] + ([f"... and {more} more"] if more > 0 else [])

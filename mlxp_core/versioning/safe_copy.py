@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -19,27 +19,32 @@ from mlxp_core.files import cannot_write, check_writable, write_whole
 from mlxp_core.versioning.checkout import QUIETLY, check_out, description
 from mlxp_core.versioning.copy_usage import DESCRIPTION, hold_copy
 from mlxp_core.versioning.git_command import literally, names_in, printable
+from mlxp_core.versioning.links import copy_name, lost_links, make_links
+from mlxp_core.versioning.permissions import check_own
 from mlxp_core.versioning.repository import Repository
+from mlxp_core.versioning.snapshot import take_snapshot
+from mlxp_core.versioning.source_check import SNAPSHOT, Snapshot, added_files
 from mlxp_core.versioning.untracked_files import has_own_objects, submodules_in, untracked_files
 from mlxp_core.versioning.version import option
 
 # Prefix of a copy that is being created
 _NEW = ".new-"
 _DESCRIPTION = f".git/{DESCRIPTION}"
+_SNAPSHOT = f".git/{SNAPSHOT}"
 # A disk with less free space counts as full; what a copy needs is not known before it is created
 _MIN_FREE_BYTES = 1_000_000
 
 
-def copy_path(parent: Path, repository: Repository, commit: str) -> Path:
-    """Return the path of the safe copy of a commit."""
-    return parent / repository.root.name / commit
+def copy_path(parent: Path, repository: Repository, commit: str, links: Sequence[Path] = ()) -> Path:
+    """Return the path of the safe copy of a commit with links."""
+    return parent / repository.root.name / copy_name(commit, repository, links)
 
 
 def check_place(repository: Repository, parent: Path) -> None:
     """Check, without writing, that copies can be created in a directory.
 
     Raises:
-        SafeCopyError: The disk is full.
+        SafeCopyError: The disk is full, or other users can replace what is in the directory.
         RunDirectoryError: The directory cannot be written.
         OptionError: The directory contains files of a repository.
     """
@@ -52,6 +57,7 @@ def check_place(repository: Repository, parent: Path) -> None:
             f"Safe copies cannot be created in {place}, which contains the files of a repository: set "
             f"{option('parent_work_dir')} to another directory."
         )
+    check_own(place)
     existing = next(path for path in (place, *place.parents) if path.exists())
     if _is_full(existing):
         raise SafeCopyError(
@@ -64,27 +70,31 @@ def _is_full(directory: Path) -> bool:
     return shutil.disk_usage(directory).free < _MIN_FREE_BYTES
 
 
-def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
+def safe_copy(repository: Repository, commit: str, path: Path, links: Sequence[Path] = ()) -> Path:
     """Find or create the safe copy of a commit, and prevent its deletion until this process ends.
 
-    If the copy at `path` was edited, another one is used or created next to it (`<path>-2`, ...).
+    If files of the copy at `path` were changed, or modules added, another one is used or created next to it
+    (`<path>-2`, ...).
 
     Args:
         repository: Repository of the commit.
         commit: Full hash.
-        path: Preferred path of the copy.
+        path: Preferred path of the copy, from copy_path.
+        links: Untracked paths of the repository to link into the copy.
 
     Raises:
         SafeCopyError: The copy cannot be created; nothing is left of it.
+        OptionError: The commit has a file in the place of a link.
         GitError: git failed.
     """
+    check_own(path.parent)
     candidate, numbers = path, count(2)
     while True:
         exists = candidate.exists()
         if not exists:
             console.say(f"Creating a copy of the repository at {candidate}\n")
-            _make(repository, commit, candidate)
-        problem = _problem(candidate, repository, commit) if exists else None
+            _make(repository, commit, candidate, links)
+        problem = _problem(candidate, repository, commit, links) if exists else None
         if problem is None:
             if not hold_copy(candidate):  # another process has deleted it
                 continue
@@ -95,17 +105,24 @@ def safe_copy(repository: Repository, commit: str, path: Path) -> Path:
         candidate = path.with_name(f"{path.name}-{next(numbers)}")
 
 
-def _problem(copy: Path, repository: Repository, commit: str) -> str | None:
+def _problem(copy: Path, repository: Repository, commit: str, links: Sequence[Path]) -> str | None:
     """Return how a copy differs from a new one; None if it does not."""
     try:
         if (copy / ".git" / "HEAD").read_text().strip() != commit:
             return "another commit is checked out"
         if (copy / _DESCRIPTION).read_text() != description(repository, commit):
             return "it was made with other submodules, or another sparse checkout"
-        edited = [printable(name) for name in _edited(Repository(copy), commit)]
-        return f"edited: {', '.join(edited[:3])}{', ...' * (len(edited) > 3)}" if edited else None
-    except (OSError, GitError) as error:
+        added = added_files(copy, Snapshot.read(copy / _SNAPSHOT))
+        for what, names in (
+            ("edited", list(_edited(Repository(copy), commit))),
+            ("files were added that are not in the commit", added),
+            ("links were removed", lost_links(repository, links, copy)),
+        ):
+            if names:
+                return f"{what}: {', '.join(map(printable, names[:3]))}{', ...' * (len(names) > 3)}"
+    except (OSError, ValueError, GitError) as error:
         return str(error)
+    return None
 
 
 def _edited(copy: Repository, commit: str) -> Iterator[str]:
@@ -152,18 +169,23 @@ def _own_files(copy: Path, tree: Path) -> Iterator[str]:
             yield from _own_files(copy, tree / name)
 
 
-def _make(repository: Repository, commit: str, path: Path) -> None:
+def _make(repository: Repository, commit: str, path: Path, links: Sequence[Path]) -> None:
     parent = path.parent
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        parent.parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(mode=0o700, exist_ok=True)
+        check_own(parent)
         if not (parent / ".gitignore").exists():
             write_whole(parent / ".gitignore", "*\n")
         _remove_remains(parent)
         temporary = parent / f"{_NEW}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()}"
         try:
+            temporary.mkdir(mode=0o700)
             check_out(repository, commit, temporary)
+            make_links(repository, links, temporary)
             (temporary / _DESCRIPTION).write_text(description(repository, commit))
-            if (problem := _problem(temporary, repository, commit)) is not None:
+            (temporary / _SNAPSHOT).write_text(take_snapshot(Repository(temporary), commit).text())
+            if (problem := _problem(temporary, repository, commit, links)) is not None:
                 raise GitError(f"git did not write all files ({problem}); a partial clone may lack their contents")
             try:
                 temporary.rename(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Version:
         untracked: Untracked files, which are not in the commit.
         requirements: Distributions that the code imports, each `name==version`.
         safe_copy: Root of the safe copy from which the code runs; None if it runs from the repository.
+        links: Untracked paths that are linked into the safe copy, relative to the root; recorded if there are any.
+        snapshot: File with the state of the source files at the launch, if the code runs from the repository.
     """
 
     commit_hash: str
@@ -57,10 +59,13 @@ class Version:
     untracked: list[str]
     requirements: list[str]
     safe_copy: str | None
+    links: list[str] = field(default_factory=list)
+    snapshot: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the record as plain data."""
-        return asdict(self)
+        record = asdict(self)
+        return {name: value for name, value in record.items() if value or name not in ("links", "snapshot")}
 
 
 @dataclass(frozen=True)
