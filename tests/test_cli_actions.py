@@ -66,6 +66,28 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, result.stdout.count("had already finished")) == (0, 4)
 
 
+def test_a_request_to_cancel_is_repeated(slurm: Cluster) -> None:
+    app = slurm.app("actions-cancel-again").write_probe()
+    app.sweep("action=sleep300", "hydra/launcher=slurm", LOGGING)
+    slurm.wait_for_runs(app, 1)
+    scancel = '#!/bin/sh\n[ -e asked ] && exec /usr/bin/scancel "$@"\ntouch asked; echo busy >&2; exit 1\n'
+    app.write("busy/scancel", scancel).chmod(0o755)
+    result = mlxp(app, "cancel", "1", "-y", env={"PATH": f"{app.directory}/busy:{app.environment['PATH']}"})
+    assert (result.status, result.stdout.count("logs/1  CANCELLED")) == (0, 1), result.text
+    assert "('scancel' ended with exit status 1): busy" in result.stderr
+
+
+def test_cancel_waits_for_an_application_that_saves_its_work(app: App) -> None:
+    """It may take as long as SLURM gives a job (KillWait, 30 s)."""
+    ends = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep(20), sys.exit(3)))\n"
+    app.write("main.py", ends + PROBE)
+    process = app.start(app.python, "main.py", "action=sleep300", LOGGING)
+    wait_until(lambda: running(app) == 1)
+    result = mlxp(app, "cancel", "1", "-y")
+    assert (result.status, result.stdout.count("logs/1  FAILED")) == (0, 1), result.text
+    process.communicate(timeout=400)
+
+
 def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     """The other runs of the job are listed."""
     app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()

@@ -228,6 +228,10 @@ def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
         assert "Submitting logs/1-2 to PBS:\n" in submitted.stdout, submitted.text
         slurm.wait_for(lambda: app.call(command, "ls").stdout.count(" RUNNING ") == 2)
     assert len(slurm.job_ids(app)) == 6
+    (app.directory / "pbs.py").unlink()
+    refused = app.call(mlxp, "cancel", "-y", "1-2")
+    assert (refused.status, "Scheduler pbs.ArrayPBS not found" in refused.stderr) == (1, True), refused.text
+    assert "Waiting for them to end" not in refused.stdout  # nothing was requested
     slurm.cancel(slurm.job_ids(app))
 
 
