@@ -399,6 +399,23 @@ def test_threads_and_forks(directory: Path) -> None:
         restart(directory)
 
 
+def test_processes_that_begin_while_others_write(directory: Path) -> None:
+    """A line that is being written is not taken for an incomplete one."""
+    text = "x" * 1_000_000
+    for _ in range(20):
+        children = []
+        for _ in range(4):
+            if (child := os.fork()) == 0:
+                metric("metrics.train", {"text": text}, {"text": text})
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+        written = (directory / "train.json").read_bytes()
+        assert written.count(b"\n") == written.count(b"{") == 8
+        (directory / "train.json").unlink()
+
+
 def test_many_files_and_one_that_an_editor_replaces(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlxp_core.metrics.file._CHECK_INTERVAL_S", 0)
     for i in range(2):
