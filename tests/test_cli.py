@@ -24,8 +24,8 @@ import yaml
 from mlxp_core.runs import reader as runs_module
 from mlxp_core.runs.reader import RunReader
 from mlxp_core.runs.starts import this_process
-from tests.programs import App, info
-from tests.support.processes import wait_until
+from tests.programs import PROBE, App, info
+from tests.support.processes import read_until, wait_until
 
 pytestmark = pytest.mark.once
 MLXP = str(Path(sys.executable).with_name("mlxp"))
@@ -242,8 +242,8 @@ main()
 
 def test_killed_processes(app: App) -> None:
     """The application of a local run, the whole sweep with its scripts, and a plain run."""
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
-    plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep600", *SWEEP, "hydra.launcher.n_jobs=2")
+    plain = app.start(app.python, "main.py", "action=sleep600", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
     wait_until(lambda: len(app.runs()) == 3)
     assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
@@ -257,6 +257,7 @@ def test_killed_processes(app: App) -> None:
     os.kill(records[plain_run]["process_id"], signal.SIGKILL)
     plain.communicate()
     sweep.communicate()
+    wait_until(lambda: "RUNNING" not in statuses(app).values())
     rows = {row["run"]: row for row in listed(app)}
     assert rows[first]["reason"] == "ended by signal SIGKILL during the run"
     for name in (second, plain_run):
@@ -275,7 +276,7 @@ def test_killed_processes(app: App) -> None:
 
 def test_run_with_running_script(app: App) -> None:
     """A run is RUNNING while its script is, also before the application starts and after it ends."""
-    script = app.write("logs/1/script.sh", "sleep 30\n")
+    script = app.write("logs/1/script.sh", "sleep 300\n")
     make_run_without_process(app.directory / "logs" / "1", process_id=2**22 + 1)
     assert statuses(app) == {"1": "FAILED"}
     process = subprocess.Popen(["sh", str(script)])
@@ -409,20 +410,31 @@ def test_concurrent_listings(app: App) -> None:
     assert not list((app.directory / "logs").glob(".*json.*"))
 
 
+# A run that ends once there is a file `go` in the working directory
+WAITS = """
+    while action == "wait" and not Path("go").exists():
+        __import__("time").sleep(0.1)
+    if action =="""
+
+
 def test_watch_and_follow(app: App) -> None:
     """watch prints lines to a pipe and a live table to a terminal; both commands exit when the last run ends."""
     app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older run, which watch leaves out
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
+    app.write("main.py", PROBE.replace("    if action ==", WAITS, 1))
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=wait", *SWEEP, "hydra.launcher.n_jobs=2")
     wait_until(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
-    stdout, stderr = watching.communicate(timeout=400)
-    assert "0/2 finished: 2 RUNNING" in stdout, stderr
+    seen = read_until(watching, "0/2 finished: 2 RUNNING")
+    live.expect("2 RUNNING")
+    assert read_until(following, "\n") == "a line on stdout\n"
+    app.write("go", "")
+    stdout = seen + watching.communicate(timeout=900)[0]
     assert "RUNNING -> COMPLETE  x=2" in stdout
     assert stdout.splitlines()[-1] == "2/2 finished: 2 COMPLETE"
     assert watching.returncode == 0
-    assert following.communicate(timeout=400) == ("a line on stdout\n", "3 is COMPLETE\n")
+    assert following.communicate(timeout=900) == ("", "3 is COMPLETE\n")
     assert following.returncode == 0
     live.expect("2 COMPLETE")
     live.expect(pexpect.EOF)
@@ -435,7 +447,7 @@ def terminal(app: App, *arguments: str, env: Any = None) -> Any:
     """Start the command on its own terminal."""
     # Tests that run in the background of a shell ignore SIGINT
     restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": restore}
+    options: Any = {"timeout": 180, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": restore}
     return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
@@ -482,7 +494,7 @@ def test_closed_pipe(app: App) -> None:
         assert done.stdout == "y\nFalse True True\n"
         for arguments, status in ((["ls"], 0), (["watch"], 1)):
             result = subprocess.run(
-                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60
+                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=180
             )
             assert (result.returncode, result.stderr) == (status, b"")
 

@@ -207,7 +207,7 @@ def test_a_requeued_run_continues(slurm: Cluster) -> None:
     assert app.call("sbatch", "--wait", str(runs[1] / "script.sh")).status == 0
     assert_trained(runs[1], starts=2)
     subprocess.run(["scontrol", "update", f"jobid={requeued}", "starttime=now"], check=False, capture_output=True)
-    assert slurm.wait([requeued], timeout_s=200) == ["COMPLETED"]
+    assert slurm.wait([requeued]) == ["COMPLETED"]
     assert_trained(runs[0], starts=2)
 
 
