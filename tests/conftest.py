@@ -35,7 +35,8 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A home and a place in no job and no run, whatever the tests themselves run in."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     for name in list(os.environ):
-        if name.startswith(("SLURM_", "SBATCH_", "OAR_", "MLXP_", "HYDRA_")):
+        # xdist sets COLUMNS, which counts more than the size of a terminal
+        if name.startswith(("SLURM_", "SBATCH_", "OAR_", "MLXP_", "HYDRA_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
 
 
@@ -129,7 +130,14 @@ _SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
 _SLOW = {
     *("test_callbacks", "test_clean", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
     *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
-    *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
+    *(
+        "test_source_roots",
+        "test_staging",
+        "test_start_forms",
+        "test_tables",
+        "test_versioning",
+        "test_versioning_bad_input",
+    ),
 }
 # Modules with a fixture that starts jobs for all their tests: one process runs them
 _TOGETHER = {"test_requeue"}

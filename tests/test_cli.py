@@ -67,11 +67,10 @@ def test_list_show_log(app: App) -> None:
     text = mlxp(app, "ls")
     head, columns, *rows = text.splitlines()
     assert head == f"All runs: long={'y' * 150} optimizer.lr=0.01"
-    assert columns.split() == ["run", "status", "scheduler", "started", "elapsed", "overrides", "metrics"]
+    assert columns.split() == ["run", "status", "scheduler", "started", "elapsed", "x", "action", "train.loss", "step"]
     assert len(rows) == 4
     assert "FAILED" in rows[1]
-    assert "x=2 action=raise" in rows[1]
-    assert rows[1].endswith("train.loss=0.25 train.step=2")
+    assert rows[1].split()[-4:] == ["2", "raise", "0.25", "2"]
     assert "\x1b" not in text
 
     assert statuses(app) == {"1": "COMPLETE", "2": "FAILED", "3": "COMPLETE", "4": "FAILED"}
@@ -233,7 +232,7 @@ import os, sys
 from mlxp_core.cli import main
 from mlxp_core.results import listing
 from mlxp_core.status import local_processes, resolver
-import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib, psutil
+import mlxp_core.cli.exports, mlxp_core.cli.tables, mlxp_core.results.columns, difflib, psutil
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]
 main()
@@ -452,17 +451,43 @@ def terminal(app: App, *arguments: str, env: Any = None) -> Any:
 
 
 def test_on_a_terminal(app: App) -> None:
-    """The table fits the terminal, and has colors unless NO_COLOR is set."""
-    make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
-    app.write("logs/1/metadata/overrides.yaml", "- key=" + "long" * 30 + "\n")
+    """The table fits the terminal with a line per run, and has colors unless NO_COLOR is set."""
+    for number in (1, 2):
+        run = make_run(app.directory / "logs" / str(number), status="FAILED", exit_status=1)
+        overrides = [f"seed={number}", f"key={number}{'long' * 30}", *(f"option{i}={number}" for i in range(9))]
+        (run / "metadata" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+        change(run, error={"type": "ValueError", "message": "several\nlines"}, start_time="2026-11-23T03:31:44+00:00")
     for environment, colors in (({}, True), ({"NO_COLOR": "1"}, False)):
         env = {**os.environ, "TERM": "xterm", **environment}
         text = terminal(app, "ls", env=env).read()
-        assert ("\x1b[32m" in text) is colors
-        assert "COMPLETE" in text
+        assert ("\x1b[31m" in text) is colors
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
         assert all(len(line) <= 100 for line in lines)
-        assert sum(line.count("l") for line in lines if "long" in line or "ong" in line) >= 30
+        head, _, first, second, below = lines
+        assert head.split() == ["run", "status", "seed", "key", *(f"option{i}" for i in range(6))]
+        assert re.search(r"^1    FAILED  1     1long\w+…  1 ", first), text
+        assert second.startswith("2 ")
+        assert below == "Too narrow for scheduler, started, option6, option7, option8. Choose with --columns."
+    reason = terminal(app, "ls", "--columns", "run,reason").read().splitlines()
+    assert [line.split(maxsplit=1)[1] for line in reason[2:]] == ["ValueError: several lines"] * 2
+
+
+def test_watch_fits_the_screen(app: App) -> None:
+    """Also with more runs than lines, of which only the watched ones make columns."""
+    make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
+    app.write("logs/1/metadata/overrides.yaml", "- old=1\n")
+    start = datetime.now().astimezone().isoformat()
+    for number in range(2, 42):
+        run = make_run(app.directory / "logs" / str(number), status="RUNNING", process_id=os.getpid(), start_time=start)
+        overrides = ["epochs=9", f"key={number}{'long' * 30}", *(f"option{i}={number}" for i in range(20))]
+        (run / "metadata" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    live = terminal(app, "watch", "--interval", "60")
+    live.expect("mlxp ls")
+    live.expect(r"Too narrow for [^\r]*\r")
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", live.before + live.after).splitlines()
+    live.close(force=True)
+    assert len(shown) < 24
+    assert all(len(line) <= 100 for line in shown)
 
 
 def test_interrupted(app: App) -> None:
