@@ -467,7 +467,7 @@ def test_on_a_terminal(app: App) -> None:
         assert head.split() == ["run", "status", "seed", "key", *(f"option{i}" for i in range(6))]
         assert re.search(r"^1    FAILED  1     1long\w+…  1 ", first), text
         assert second.startswith("2 ")
-        assert below == "Too narrow for scheduler, started, option6, option7, option8. Choose with --columns."
+        assert below == "Columns that do not fit: scheduler, started, option6, option7, option8. Choose with --columns."
     reason = terminal(app, "ls", "--columns", "run,reason").read().splitlines()
     assert [line.split(maxsplit=1)[1] for line in reason[2:]] == ["ValueError: several lines"] * 2
 
@@ -483,7 +483,7 @@ def test_watch_fits_the_screen(app: App) -> None:
         (run / "metadata" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
     live = terminal(app, "watch", "--interval", "60")
     live.expect("mlxp ls")
-    live.expect(r"Too narrow for [^\r]*\r")
+    live.expect(r"Columns that do not fit: [^\r]*\r")
     shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", live.before + live.after).splitlines()
     live.close(force=True)
     assert len(shown) < 24

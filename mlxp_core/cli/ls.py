@@ -32,7 +32,7 @@ _SPARE = ("scheduler", "started", "job", "elapsed")
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only runs whose configuration or metrics match, such as 'optimizer.lr>=0.01 and seed==1'. "
+    help="Only runs whose configuration or metrics match, such as 'model==mlp and optimizer.lr>=0.01'. "
     "Operators: == != < <= > >=.",
 )
 @click.option(

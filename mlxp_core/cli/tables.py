@@ -74,7 +74,7 @@ def left_out(layout: Layout) -> str:
     """Return a sentence that names the columns that do not fit."""
     names = layout.left_out
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"Too narrow for {', '.join(names[:_NAMED])}{more}."
+    return f"Columns that do not fit: {', '.join(names[:_NAMED])}{more}."
 
 
 def plain_lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
