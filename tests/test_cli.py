@@ -15,6 +15,7 @@ import time
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pexpect
@@ -206,24 +207,24 @@ def test_unreadable_records(tmp_path: Path) -> None:
     assert "has no record" in mlxp(app, "show", "4")
 
 
-def test_another_users_runs(tmp_path: Path) -> None:
+def test_another_users_runs() -> None:
     """The runs are listed, and nothing is written in their directories."""
     if os.getuid() != 0:
         pytest.skip("needs another user")
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == 0 and parent != Path("/tmp") and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    make_run(tmp_path / "logs" / "1", status="COMPLETE", exit_status=0)
-    make_run(tmp_path / "logs" / "2").chmod(0o700)
-    before = sorted(tmp_path.rglob("*"))
-    result = subprocess.run(
-        [sys.executable, "-c", LS_AS_NOBODY, str(tmp_path / "logs")], capture_output=True, text=True, check=False
-    )
-    assert '"status": "COMPLETE"' in result.stdout, result.stderr
-    assert '"status": "UNKNOWN"' in result.stdout
-    assert "Permission denied" in result.stdout
-    assert sorted(tmp_path.rglob("*")) == before
+    # Not in pytest's directory, which each pytest that starts closes to other users
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        make_run(directory / "logs" / "1", status="COMPLETE", exit_status=0)
+        make_run(directory / "logs" / "2").chmod(0o700)
+        before = sorted(directory.rglob("*"))
+        result = subprocess.run(
+            [sys.executable, "-c", LS_AS_NOBODY, str(directory / "logs")], capture_output=True, text=True, check=False
+        )
+        assert '"status": "COMPLETE"' in result.stdout, result.stderr
+        assert '"status": "UNKNOWN"' in result.stdout
+        assert "Permission denied" in result.stdout
+        assert sorted(directory.rglob("*")) == before
 
 
 # The interpreter and this package may stand in root's home
