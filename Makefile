@@ -3,7 +3,8 @@
 PYTHON ?= python3
 # The other supported line of Hydra has an environment of its own, for the tests
 NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
-PYTEST := -m pytest -q -rs
+# On CI, a busy shared machine, a failed test gets a second try, and the summary lists it with its traceback
+PYTEST := -m pytest -q -rsR $(if $(CI),--reruns 1 --rerun-show-tracebacks)
 
 .PHONY: demo test quick lint docs schedulers tests tests-quick tests-schedulers tests-next bench clean
 

@@ -37,6 +37,7 @@ setup(
             "hypothesis>=6",
             "pexpect>=4.9",
             "pytest-xdist>=3",
+            "pytest-rerunfailures>=16",
             "hydra-joblib-launcher>=1.2",
             "hydra-optuna-sweeper>=1.2",
             "hydra-zen>=0.13",

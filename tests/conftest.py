@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.clusters import Cluster, start, using_oar
@@ -20,7 +20,7 @@ from tests.programs import App
 from tests.projects import Project
 
 # A busy machine is no failure; `pytest --hypothesis-profile=nightly` tries more
-settings.register_profile("tests", settings.default, deadline=None)
+settings.register_profile("tests", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=10_000)
 settings.load_profile("tests")
 # Else each start compiles this package again
@@ -35,7 +35,8 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A home and a place in no job and no run, whatever the tests themselves run in."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     for name in list(os.environ):
-        if name.startswith(("SLURM_", "SBATCH_", "OAR_", "MLXP_", "HYDRA_")):
+        # xdist sets COLUMNS, which counts more than the size of a terminal
+        if name.startswith(("SLURM_", "SBATCH_", "OAR_", "MLXP_", "HYDRA_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
 
 
@@ -129,8 +130,8 @@ _SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
 _SLOW = {
     *("test_callbacks", "test_clean", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
     *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
-    *("test_source_roots", "test_staging", "test_start_forms", "test_versioning", "test_versioning_bad_input"),
-    *("test_versioning_changed_files", "test_versioning_template"),
+    *("test_source_roots", "test_staging", "test_start_forms", "test_tables", "test_versioning"),
+    *("test_versioning_bad_input", "test_versioning_changed_files", "test_versioning_template"),
 }
 # Modules with a fixture that starts jobs for all their tests: one process runs them
 _TOGETHER = {"test_requeue"}
@@ -148,6 +149,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif item.path.stem in _SLOW:
             begun.add(item.path.stem)
     items.sort(key=lambda item: (not item.get_closest_marker("alone"), not item.get_closest_marker("waits")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Before the second try of a test (`--reruns 1`), end the fixture that started jobs for its module."""
+    report = yield
+    is_first_try = getattr(item, "execution_count", None) == 1
+    if report.failed and is_first_try and item.path.stem in _TOGETHER and isinstance(item, pytest.Function):
+        for definitions in item._fixtureinfo.name2fixturedefs.values():
+            if definitions[-1].scope == "module":
+                definitions[-1].finish(item._request)  # type: ignore[arg-type]  # only its node is used
+    return report
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type information

@@ -26,7 +26,7 @@ _QUESTION = re.compile(r"^(.*(?:Please enter|Which files|\(y/n\)).*: )(.*)$")
 _LEFT_OUT = "..."
 # Seconds that one command may take: a run that is requeued takes ten minutes
 _COMMAND_TIMEOUT_S = 1200
-_QUESTION_TIMEOUT_S = 120
+_QUESTION_TIMEOUT_S = 600
 
 
 @dataclass

@@ -108,7 +108,7 @@ class App:
         assert result.status == 0, result.text
         return result
 
-    def call(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 400) -> Result:
+    def call(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 900) -> Result:
         """Run any command in the application's directory, as its user."""
         environment = {**self.environment, "PWD": str(self.directory), **(env or {})}
         if argv[0] == str(Path(self.python).with_name("mlxp")):

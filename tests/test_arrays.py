@@ -35,7 +35,7 @@ if __name__ == "__main__":
 def timed(app: App) -> App:
     """Make an application the one above."""
     app.write("main.py", TIMED)
-    app.write("conf/config.yaml", "x: 0\nseconds: 2\nbad: -1\n")
+    app.write("conf/config.yaml", "x: 0\nseconds: 6\nbad: -1\n")
     return app
 
 
@@ -67,7 +67,7 @@ def test_one_request(scheduler: Cluster, scheduler_app: App) -> None:
 
 @pytest.mark.once
 def test_the_log_of_a_task_says_that_it_was_killed(scheduler: Cluster, scheduler_app: App) -> None:
-    scheduler_app.sweep(f"hydra/launcher={scheduler.launcher}", "x=1,2", "action=sleep60")
+    scheduler_app.sweep(f"hydra/launcher={scheduler.launcher}", "x=1,2", "action=sleep600")
     ids = scheduler.job_ids(scheduler_app)
     scheduler.wait_for_runs(scheduler_app, 2)
     scheduler.cancel(ids[1:])

@@ -101,7 +101,7 @@ def test_clean_keeps_running_runs(scheduler: Cluster) -> None:
     """Neither the run nor its copy is deleted."""
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
-    project.launch("-m", "action=sleep100", f"hydra/launcher={scheduler.launcher}")
+    project.launch("-m", "action=sleep600", f"hydra/launcher={scheduler.launcher}")
     scheduler.wait_for(lambda: len(project.runs()) == 1, 150)
     for arguments in ((), ("--runs", "--status", "RUNNING")):
         result = mlxp(project, "clean", "-y", *arguments)
@@ -240,7 +240,7 @@ def test_a_run_starts_during_the_question(project: Project) -> None:
     asked = terminal(project, "clean", "--runs", "--status", "COMPLETE")
     asked.until("Delete 1 run and everything")
     again = project.start(
-        project.python, "main.py", "action=sleep100", LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1"
+        project.python, "main.py", "action=sleep600", LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1"
     )
     wait_until(lambda: statuses(project) == {"1": "RUNNING"}, 100)
     try:

@@ -15,6 +15,7 @@ import time
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pexpect
@@ -24,8 +25,8 @@ import yaml
 from mlxp_core.runs import reader as runs_module
 from mlxp_core.runs.reader import RunReader
 from mlxp_core.runs.starts import this_process
-from tests.programs import App, info
-from tests.support.processes import wait_until
+from tests.programs import PROBE, App, info
+from tests.support.processes import read_until, wait_until
 
 pytestmark = pytest.mark.once
 MLXP = str(Path(sys.executable).with_name("mlxp"))
@@ -67,11 +68,10 @@ def test_list_show_log(app: App) -> None:
     text = mlxp(app, "ls")
     head, columns, *rows = text.splitlines()
     assert head == f"All runs: long={'y' * 150} optimizer.lr=0.01"
-    assert columns.split() == ["run", "status", "scheduler", "started", "elapsed", "overrides", "metrics"]
+    assert columns.split() == ["run", "status", "scheduler", "started", "elapsed", "x", "action", "train.loss", "step"]
     assert len(rows) == 4
     assert "FAILED" in rows[1]
-    assert "x=2 action=raise" in rows[1]
-    assert rows[1].endswith("train.loss=0.25 train.step=2")
+    assert rows[1].split()[-4:] == ["2", "raise", "0.25", "2"]
     assert "\x1b" not in text
 
     assert statuses(app) == {"1": "COMPLETE", "2": "FAILED", "3": "COMPLETE", "4": "FAILED"}
@@ -207,24 +207,24 @@ def test_unreadable_records(tmp_path: Path) -> None:
     assert "has no record" in mlxp(app, "show", "4")
 
 
-def test_another_users_runs(tmp_path: Path) -> None:
+def test_another_users_runs() -> None:
     """The runs are listed, and nothing is written in their directories."""
     if os.getuid() != 0:
         pytest.skip("needs another user")
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == 0 and parent != Path("/tmp") and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    make_run(tmp_path / "logs" / "1", status="COMPLETE", exit_status=0)
-    make_run(tmp_path / "logs" / "2").chmod(0o700)
-    before = sorted(tmp_path.rglob("*"))
-    result = subprocess.run(
-        [sys.executable, "-c", LS_AS_NOBODY, str(tmp_path / "logs")], capture_output=True, text=True, check=False
-    )
-    assert '"status": "COMPLETE"' in result.stdout, result.stderr
-    assert '"status": "UNKNOWN"' in result.stdout
-    assert "Permission denied" in result.stdout
-    assert sorted(tmp_path.rglob("*")) == before
+    # Not in pytest's directory, which each pytest that starts closes to other users
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        make_run(directory / "logs" / "1", status="COMPLETE", exit_status=0)
+        make_run(directory / "logs" / "2").chmod(0o700)
+        before = sorted(directory.rglob("*"))
+        result = subprocess.run(
+            [sys.executable, "-c", LS_AS_NOBODY, str(directory / "logs")], capture_output=True, text=True, check=False
+        )
+        assert '"status": "COMPLETE"' in result.stdout, result.stderr
+        assert '"status": "UNKNOWN"' in result.stdout
+        assert "Permission denied" in result.stdout
+        assert sorted(directory.rglob("*")) == before
 
 
 # The interpreter and this package may stand in root's home
@@ -233,7 +233,7 @@ import os, sys
 from mlxp_core.cli import main
 from mlxp_core.results import listing
 from mlxp_core.status import local_processes, resolver
-import mlxp_core.cli.exports, mlxp_core.cli.tables, difflib, psutil
+import mlxp_core.cli.exports, mlxp_core.cli.tables, mlxp_core.results.columns, difflib, psutil
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv = ["mlxp", "ls", "--json", "--columns", "run,status,reason", sys.argv[1]]
 main()
@@ -242,8 +242,8 @@ main()
 
 def test_killed_processes(app: App) -> None:
     """The application of a local run, the whole sweep with its scripts, and a plain run."""
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep60", *SWEEP, "hydra.launcher.n_jobs=2")
-    plain = app.start(app.python, "main.py", "action=sleep60", "hydra/callbacks=mlxp_logging")
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2,3", "action=sleep600", *SWEEP, "hydra.launcher.n_jobs=2")
+    plain = app.start(app.python, "main.py", "action=sleep600", "hydra/callbacks=mlxp_logging")
     logs = app.directory / "logs"
     wait_until(lambda: len(app.runs()) == 3)
     assert sorted(statuses(app).values()) == ["PENDING", "RUNNING", "RUNNING", "RUNNING"]
@@ -257,6 +257,7 @@ def test_killed_processes(app: App) -> None:
     os.kill(records[plain_run]["process_id"], signal.SIGKILL)
     plain.communicate()
     sweep.communicate()
+    wait_until(lambda: "RUNNING" not in statuses(app).values())
     rows = {row["run"]: row for row in listed(app)}
     assert rows[first]["reason"] == "ended by signal SIGKILL during the run"
     for name in (second, plain_run):
@@ -275,7 +276,7 @@ def test_killed_processes(app: App) -> None:
 
 def test_run_with_running_script(app: App) -> None:
     """A run is RUNNING while its script is, also before the application starts and after it ends."""
-    script = app.write("logs/1/script.sh", "sleep 30\n")
+    script = app.write("logs/1/script.sh", "sleep 300\n")
     make_run_without_process(app.directory / "logs" / "1", process_id=2**22 + 1)
     assert statuses(app) == {"1": "FAILED"}
     process = subprocess.Popen(["sh", str(script)])
@@ -409,20 +410,31 @@ def test_concurrent_listings(app: App) -> None:
     assert not list((app.directory / "logs").glob(".*json.*"))
 
 
+# A run that ends once there is a file `go` in the working directory
+WAITS = """
+    while action == "wait" and not Path("go").exists():
+        __import__("time").sleep(0.1)
+    if action =="""
+
+
 def test_watch_and_follow(app: App) -> None:
     """watch prints lines to a pipe and a live table to a terminal; both commands exit when the last run ends."""
     app.run("x=9", "action=raise", "hydra/callbacks=mlxp_logging")  # an older run, which watch leaves out
-    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=sleep8", *SWEEP, "hydra.launcher.n_jobs=2")
+    app.write("main.py", PROBE.replace("    if action ==", WAITS, 1))
+    sweep = app.start(app.python, "main.py", "-m", "x=1,2", "action=wait", *SWEEP, "hydra.launcher.n_jobs=2")
     wait_until(lambda: len(app.runs()) == 3)
     following = app.start(MLXP, "log", "3", "-f", "--interval", "1")
     watching = app.start(MLXP, "watch", "--interval", "1")
     live = terminal(app, "watch", "--interval", "1")
-    stdout, stderr = watching.communicate(timeout=400)
-    assert "0/2 finished: 2 RUNNING" in stdout, stderr
+    seen = read_until(watching, "0/2 finished: 2 RUNNING")
+    live.expect("2 RUNNING")
+    assert read_until(following, "\n") == "a line on stdout\n"
+    app.write("go", "")
+    stdout = seen + watching.communicate(timeout=900)[0]
     assert "RUNNING -> COMPLETE  x=2" in stdout
     assert stdout.splitlines()[-1] == "2/2 finished: 2 COMPLETE"
     assert watching.returncode == 0
-    assert following.communicate(timeout=400) == ("a line on stdout\n", "3 is COMPLETE\n")
+    assert following.communicate(timeout=900) == ("", "3 is COMPLETE\n")
     assert following.returncode == 0
     live.expect("2 COMPLETE")
     live.expect(pexpect.EOF)
@@ -435,22 +447,48 @@ def terminal(app: App, *arguments: str, env: Any = None) -> Any:
     """Start the command on its own terminal."""
     # Tests that run in the background of a shell ignore SIGINT
     restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    options: Any = {"timeout": 60, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": restore}
+    options: Any = {"timeout": 180, "encoding": "utf-8", "cwd": str(app.directory), "env": env, "preexec_fn": restore}
     return pexpect.spawn(MLXP, list(arguments), dimensions=(24, 100), **options)
 
 
 def test_on_a_terminal(app: App) -> None:
-    """The table fits the terminal, and has colors unless NO_COLOR is set."""
-    make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
-    app.write("logs/1/metadata/overrides.yaml", "- key=" + "long" * 30 + "\n")
+    """The table fits the terminal with a line per run, and has colors unless NO_COLOR is set."""
+    for number in (1, 2):
+        run = make_run(app.directory / "logs" / str(number), status="FAILED", exit_status=1)
+        overrides = [f"seed={number}", f"key={number}{'long' * 30}", *(f"option{i}={number}" for i in range(9))]
+        (run / "metadata" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+        change(run, error={"type": "ValueError", "message": "several\nlines"}, start_time="2026-11-23T03:31:44+00:00")
     for environment, colors in (({}, True), ({"NO_COLOR": "1"}, False)):
         env = {**os.environ, "TERM": "xterm", **environment}
         text = terminal(app, "ls", env=env).read()
-        assert ("\x1b[32m" in text) is colors
-        assert "COMPLETE" in text
+        assert ("\x1b[31m" in text) is colors
         lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
         assert all(len(line) <= 100 for line in lines)
-        assert sum(line.count("l") for line in lines if "long" in line or "ong" in line) >= 30
+        head, _, first, second, below = lines
+        assert head.split() == ["run", "status", "seed", "key", *(f"option{i}" for i in range(6))]
+        assert re.search(r"^1    FAILED  1     1long\w+…  1 ", first), text
+        assert second.startswith("2 ")
+        assert below == "Columns that do not fit: scheduler, started, option6, option7, option8. Choose with --columns."
+    reason = terminal(app, "ls", "--columns", "run,reason").read().splitlines()
+    assert [line.split(maxsplit=1)[1] for line in reason[2:]] == ["ValueError: several lines"] * 2
+
+
+def test_watch_fits_the_screen(app: App) -> None:
+    """Also with more runs than lines, of which only the watched ones make columns."""
+    make_run(app.directory / "logs" / "1", status="COMPLETE", exit_status=0)
+    app.write("logs/1/metadata/overrides.yaml", "- old=1\n")
+    start = datetime.now().astimezone().isoformat()
+    for number in range(2, 42):
+        run = make_run(app.directory / "logs" / str(number), status="RUNNING", process_id=os.getpid(), start_time=start)
+        overrides = ["epochs=9", f"key={number}{'long' * 30}", *(f"option{i}={number}" for i in range(20))]
+        (run / "metadata" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    live = terminal(app, "watch", "--interval", "60")
+    live.expect("mlxp ls")
+    live.expect(r"Columns that do not fit: [^\r]*\r")
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", live.before + live.after).splitlines()
+    live.close(force=True)
+    assert len(shown) < 24
+    assert all(len(line) <= 100 for line in shown)
 
 
 def test_interrupted(app: App) -> None:
@@ -482,7 +520,7 @@ def test_closed_pipe(app: App) -> None:
         assert done.stdout == "y\nFalse True True\n"
         for arguments, status in ((["ls"], 0), (["watch"], 1)):
             result = subprocess.run(
-                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=60
+                [MLXP, *arguments], cwd=app.directory, stdout=pipe, stderr=subprocess.PIPE, check=False, timeout=180
             )
             assert (result.returncode, result.stderr) == (status, b"")
 

@@ -40,9 +40,9 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     """Pending, running and finished tasks of an array."""
     app = cluster.app(f"actions-{request.node.name}").write_probe()
     extra = ["hydra.launcher.array_parallelism=2"] if cluster.launcher == "slurm" else []
-    app.sweep("action=null,sleep100,sleep101,sleep102", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
+    app.sweep("action=null,sleep600,sleep601,sleep602", f"hydra/launcher={cluster.launcher}", LOGGING, *extra)
     ids = cluster.job_ids(app)
-    cluster.wait_for(lambda: running(app) >= 3 and info(app.directory / "logs" / "1").get("exit_status") == 0, 150)
+    cluster.wait_for(lambda: running(app) >= 3 and info(app.directory / "logs" / "1").get("exit_status") == 0)
     result = app.call(str(Path(app.python).parent / "mlxp"), "cancel", "2", "-y", env={"PATH": "/nowhere"})
     assert (result.status, result.stdout.count("logs/2  RUNNING")) == (1, 2), result.text
     assert "is not on this machine" in result.stderr
@@ -58,7 +58,7 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     # The fourth run is pending on SLURM, because of array_parallelism
     result = cancel(app, "1,2,4")
     assert "logs/1 had already finished: COMPLETE\n" in result.stdout
-    assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep102\n", result.stdout)
+    assert re.search(rf"  logs/4  \w+ +job {ids[3]}  action=sleep602\n", result.stdout)
     assert list(statuses(app).values()) == ["COMPLETE", "CANCELLED", "RUNNING", "CANCELLED"]
     cancel(app, "--all")
     assert list(statuses(app).values()) == ["COMPLETE", *["CANCELLED"] * 3]
@@ -66,12 +66,34 @@ def test_cancel(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     assert (result.status, result.stdout.count("had already finished")) == (0, 4)
 
 
+def test_a_request_to_cancel_is_repeated(slurm: Cluster) -> None:
+    app = slurm.app("actions-cancel-again").write_probe()
+    app.sweep("action=sleep600", "hydra/launcher=slurm", LOGGING)
+    slurm.wait_for_runs(app, 1)
+    scancel = '#!/bin/sh\n[ -e asked ] && exec /usr/bin/scancel "$@"\ntouch asked; echo busy >&2; exit 1\n'
+    app.write("busy/scancel", scancel).chmod(0o755)
+    result = mlxp(app, "cancel", "1", "-y", env={"PATH": f"{app.directory}/busy:{app.environment['PATH']}"})
+    assert (result.status, result.stdout.count("logs/1  CANCELLED")) == (0, 1), result.text
+    assert "('scancel' ended with exit status 1): busy" in result.stderr
+
+
+def test_cancel_waits_for_an_application_that_saves_its_work(app: App) -> None:
+    """It may take as long as SLURM gives a job (KillWait, 30 s)."""
+    ends = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep(20), sys.exit(3)))\n"
+    app.write("main.py", ends + PROBE)
+    process = app.start(app.python, "main.py", "action=sleep600", LOGGING)
+    wait_until(lambda: running(app) == 1)
+    result = mlxp(app, "cancel", "1", "-y")
+    assert (result.status, result.stdout.count("logs/1  FAILED")) == (0, 1), result.text
+    process.communicate(timeout=900)
+
+
 def test_cancel_shared_jobs(scheduler: Cluster) -> None:
     """The other runs of the job are listed."""
     app = scheduler.app(f"actions-shared-{scheduler.launcher}").write_probe()
     shared = ["hydra.launcher.runs_per_job=2", "hydra.launcher.parallel_runs=2"]
-    app.sweep("action=sleep100,sleep101,sleep102", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
-    scheduler.wait_for(lambda: running(app) == 3, 150)
+    app.sweep("action=sleep600,sleep601,sleep602", f"hydra/launcher={scheduler.launcher}", LOGGING, *shared)
+    scheduler.wait_for(lambda: running(app) == 3)
     result = cancel(app, "1")
     assert re.search(r"share a job with them, and are cancelled too:\n  logs/2  RUNNING", result.stdout)
     assert list(statuses(app).values()) == ["CANCELLED", "CANCELLED", "RUNNING"]
@@ -80,9 +102,9 @@ def test_cancel_shared_jobs(scheduler: Cluster) -> None:
 
 def test_cancel_here(app: App) -> None:
     """A running, a pending and a plain run on this machine; the question is answered."""
-    sweep = app.start(app.python, "main.py", "-m", "action=sleep60,sleep61", "hydra/launcher=local", LOGGING,
+    sweep = app.start(app.python, "main.py", "-m", "action=sleep600,sleep601", "hydra/launcher=local", LOGGING,
                       "hydra.launcher.n_jobs=1")  # fmt: skip
-    plain = app.start(app.python, "main.py", "action=sleep62", LOGGING)
+    plain = app.start(app.python, "main.py", "action=sleep602", LOGGING)
     wait_until(lambda: running(app) == 2)
     of = {info(run)["log_id"]: info(run) for run in app.directory.glob("logs/[0-9]")}
     (own,) = [str(number) for number, record in of.items() if record["scheduler"]["name"] is None]
@@ -107,13 +129,13 @@ def test_cancel_here(app: App) -> None:
     wait_until(lambda: statuses(app)[waits] == "RUNNING")  # the launcher starts the next run
     assert mlxp(app, "cancel", "--all", "-y").status == 0
     for process in (sweep, plain):
-        process.communicate(timeout=400)
+        process.communicate(timeout=900)
     assert (sweep.returncode, plain.returncode) == (1, -15)
 
 
 def test_cancel_a_copied_or_moved_directory(app: App) -> None:
     """A copy is refused, because its record names the process of the original; a moved directory is not."""
-    plain = app.start(app.python, "main.py", "action=sleep60", LOGGING)
+    plain = app.start(app.python, "main.py", "action=sleep600", LOGGING)
     wait_until(lambda: running(app) == 1)
     logs = app.directory / "logs"
     shutil.copytree(logs / "1", logs / "1-old")
@@ -124,7 +146,7 @@ def test_cancel_a_copied_or_moved_directory(app: App) -> None:
     shutil.rmtree(logs / "1-old")
     (logs / "1").rename(logs / "moved")
     assert mlxp(app, "cancel", "logs/moved", "-y").status == 0
-    plain.communicate(timeout=400)
+    plain.communicate(timeout=900)
     assert plain.returncode == -15
 
 
@@ -182,7 +204,7 @@ def lines(app: App, number: int) -> int:
 def test_resubmit(scheduler: Cluster) -> None:
     """Two commands at the same time submit each failed run once; a run with edited directives is submitted apart."""
     app = flaky(scheduler.app(f"actions-resubmit-{scheduler.launcher}"))
-    app.sweep("action=null,flaky,flaky,flaky,sleep200", f"hydra/launcher={scheduler.launcher}", LOGGING)
+    app.sweep("action=null,flaky,flaky,flaky,sleep600", f"hydra/launcher={scheduler.launcher}", LOGGING)
     ids = scheduler.job_ids(app)
     scheduler.wait(ids[:4])
     scheduler.wait_for(lambda: running(app) == 5, 150)
@@ -190,7 +212,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     script.write_text(script.read_text().replace("logs/4\n", "logs/edited\n", 1).replace("action=flaky", "action=null"))
     app.write("mended", "")
     both = [app.start(str(Path(app.python).parent / "mlxp"), "resubmit", "--failed") for _ in range(2)]
-    said = "".join("".join(process.communicate(timeout=400)) for process in both)
+    said = "".join("".join(process.communicate(timeout=900)) for process in both)
     again = new_jobs(scheduler, app, ids)
     assert len(again) == 3, said
     assert "Submitting logs/2-3 to" in said

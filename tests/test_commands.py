@@ -28,7 +28,7 @@ def test_no_answer() -> None:
     start = time.monotonic()
     with pytest.raises(CommandTimeoutError, match=r"'sleep 60' did not answer within 0.2 s"):
         run_command(["sleep", "60"], timeout_s=0.2)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50
 
 
 def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:

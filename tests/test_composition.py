@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,14 @@ def loaders(directory: Path, tree: str, *hydra_overrides: str) -> Iterator[tuple
         OmegaConf.register_new_resolver("probe", lambda value: f"probed {value}", replace=True)
         OmegaConf.register_new_resolver("mlxp_run_number", run_number, replace=True)
         with initialize_config_dir(str(directory), version_base=None):
+            # Two compositions must be equal at the end of a minute, too; only the parts of seconds change
+            start = datetime.now()
+            OmegaConf.register_new_resolver(
+                "now",
+                lambda pattern: (datetime.now() if pattern == "%f" else start).strftime(pattern),
+                use_cache=True,
+                replace=True,
+            )
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             own = hydra.config_loader

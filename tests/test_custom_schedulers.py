@@ -150,7 +150,7 @@ def test_arrays_waiting_and_cancelling(slurm: Cluster) -> None:
     recorded = [info(app.directory / f"logs/{run}")["scheduler"]["scheduler_job_id"] for run in (1, 2)]
     assert recorded == slurm.job_ids(app)  # of the task, not of the array
 
-    result = app.run("-m", *launcher("pbs.BrokenPBS"), LOGGING, "x=3,4", "action=sleep60", "hydra.launcher.wait=true")
+    result = app.run("-m", *launcher("pbs.BrokenPBS"), LOGGING, "x=3,4", "action=sleep600", "hydra.launcher.wait=true")
     assert result.status == 1
     assert re.match(
         r"The scheduler class pbs.BrokenPBS failed in parse_states \(/.*/pbs.py, line \d+\): ZeroDivisionError: "
@@ -223,7 +223,7 @@ def test_jobs_that_are_killed_without_notice(slurm: Cluster) -> None:
 def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
     app = install(slurm.app("custom-command").write_probe(), PBS + MORE)
     command = str(Path(app.python).with_name("mlxp"))
-    app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, "x=1,2", "action=sleep60")
+    app.sweep(*launcher("pbs.ArrayPBS"), LOGGING, "x=1,2", "action=sleep600")
     slurm.wait_for_runs(app, 2)
     assert re.findall(r"RUNNING +ArrayPBS +\d+_\d ", app.call(command, "ls").stdout)
     for _ in "12":
@@ -234,6 +234,10 @@ def test_mlxp_with_a_custom_class(slurm: Cluster) -> None:
         assert "Submitting logs/1-2 to PBS:\n" in submitted.stdout, submitted.text
         slurm.wait_for(lambda: app.call(command, "ls").stdout.count(" RUNNING ") == 2)
     assert len(slurm.job_ids(app)) == 6
+    (app.directory / "pbs.py").unlink()
+    refused = app.call(command, "cancel", "-y", "1-2")
+    assert (refused.status, "Scheduler pbs.ArrayPBS not found" in refused.stderr) == (1, True), refused.text
+    assert "Waiting for them to end" not in refused.stdout  # nothing was requested
     slurm.cancel(slurm.job_ids(app))
 
 

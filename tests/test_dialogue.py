@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import time
 from collections.abc import Iterator
 
 import pexpect
 import pytest
 
 from tests.projects import COPY, Project, option
+from tests.support.processes import wait_until
 from tests.terminals import Terminal
 
 CALLBACK = "hydra/callbacks=[mlxp_logging,mlxp_versioning]"
@@ -197,7 +197,7 @@ def test_interrupted_while_committing(project: Project) -> None:
     """A commit that git is making is finished and reported; the added file is in it and stays in the index."""
     hook = project.root / ".git" / "hooks" / "post-commit"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\nsleep 1\n")
+    hook.write_text(f"#!/bin/sh\ntouch '{project.root}/.git/in-hook'\nsleep 5\n")
     hook.chmod(0o755)
     terminal = Terminal(project, CALLBACK)
     terminal.until(UNTRACKED)
@@ -205,7 +205,7 @@ def test_interrupted_while_committing(project: Project) -> None:
     terminal.answer("all", UNCOMMITTED)
     terminal.child.sendline("a")
     terminal.until("Committing changes....")
-    time.sleep(0.3)
+    wait_until((project.root / ".git" / "in-hook").exists)
     terminal.child.sendcontrol("c")
     status, shown = terminal.end()
     assert status == 1

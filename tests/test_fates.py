@@ -27,7 +27,7 @@ def test_fates_on_slurm(cluster: Cluster, request: pytest.FixtureRequest) -> Non
     ids = cluster.job_ids(app)
     cluster.cancel([ids[3]])
     cluster.output("scontrol", "requeue", ids[4])
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=900)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
     assert (
@@ -60,7 +60,7 @@ def test_fates_on_oar(oar: Cluster) -> None:
     oar.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 4)
     ids = oar.job_ids(app)
     oar.cancel([ids[2]])
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=900)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED 7", stderr
     assert f"(job {ids[1]}) did not complete: TIMEOUT" in results["sleep"]

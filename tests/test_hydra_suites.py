@@ -26,7 +26,7 @@ def test_on_cluster(scheduler: Cluster) -> None:
     def run(suite: type) -> Result:
         options = ("-q", "-W", "error", "-p", "no:cacheprovider", f"--basetemp={suite.__name__}")
         command = (app.python, "-m", "pytest", *options, f"suites.py::{suite.__name__}")
-        return app.call(*command, env={"SUITES_LAUNCHER": scheduler.launcher}, timeout=600)
+        return app.call(*command, env={"SUITES_LAUNCHER": scheduler.launcher}, timeout=1800)
 
     with ThreadPoolExecutor(len(SUITES)) as pool:
         for result in pool.map(run, SUITES):

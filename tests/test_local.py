@@ -61,7 +61,11 @@ def test_a_failed_run_fails_the_sweep(app: App) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_n_jobs(app: App, n_jobs: int) -> None:
-    app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", f"hydra.launcher.n_jobs={n_jobs}")
+    # Concurrent runs wait for each other
+    begun = f"{app.directory}/begun-"
+    wait = f"touch {begun}$$; until [ $(ls {begun}* | wc -l) -ge {n_jobs} ]; do sleep 0.1; done"
+    options = [f"hydra.launcher.n_jobs={n_jobs}", f"hydra.launcher.env_cmd='{wait}'"]
+    app.sweep("x=1,2,3", "action=sleep3", "hydra/launcher=local", *options)
     spans = sorted((info(run)["start_time"], info(run)["end_time"]) for run in app.runs())
     overlapping = sum(spans[0][1] > span[0] for span in spans[1:])
     assert overlapping == n_jobs - 1
@@ -130,7 +134,7 @@ def test_terminal(app: App) -> None:
     assert "3/3" in plain
     assert "COMPLETE  logs/1  x=1" in plain
 
-    child = pexpect.spawn(app.python, ["main.py", *command, "action=sleep60"], cwd=str(app.directory), timeout=180)
+    child = pexpect.spawn(app.python, ["main.py", *command, "action=sleep600"], cwd=str(app.directory), timeout=180)
     run = app.directory / "logs" / "4"
     end = time.monotonic() + 120
     while not (run / "seen.json").exists():
@@ -155,7 +159,7 @@ def test_terminal(app: App) -> None:
 def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> None:
     """A signal before the application starts prevents the start, and the record names the signal."""
     before = when == "environment"
-    options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 2'"] if before else ["action=sleep60"]
+    options = [f"hydra.launcher.env_cmd='touch {app.directory}/started; sleep 300'"] if before else ["action=sleep600"]
     app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", f"hydra.launcher.shell_path={shell}", *options)
     (script,) = app.directory.rglob("script.sh")
     process = subprocess.Popen([shell, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
@@ -242,7 +246,7 @@ def test_one_directory_twice_at_once(app: App) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(app: App, number: signal.Signals) -> None:
     """Runs that did not start leave no files, and the message names them."""
-    arguments = ["-m", "x=1,2,3", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
+    arguments = ["-m", "x=1,2,3", "action=sleep600", "hydra/launcher=local", "hydra.launcher.n_jobs=1"]
     process = subprocess.Popen(
         [app.python, "main.py", *arguments, "hydra/callbacks=mlxp_logging"],
         cwd=app.directory,
@@ -256,10 +260,10 @@ def test_interrupted(app: App, number: signal.Signals) -> None:
         assert time.monotonic() < end
         time.sleep(0.1)
     os.killpg(process.pid, number)  # as a terminal does
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     assert process.returncode == 1
     assert "Interrupted: 0 of 3 runs had finished." in stderr
-    assert "Not started; launch these again: x=2 action=sleep60; x=3 action=sleep60" in stderr
+    assert "Not started; launch these again: x=2 action=sleep600; x=3 action=sleep600" in stderr
     assert "Traceback" not in stderr
     assert [path.name for path in (app.directory / "logs").iterdir() if path.name.isdecimal()] == ["1"]
     while info(app.directory / "logs" / "1")["status"] == "RUNNING":
@@ -286,13 +290,13 @@ def processes_below(directory: Path) -> list[str]:
 def test_interrupted_in_the_first_second(app: App, seed: int) -> None:
     """No process of a run survives, and each run has ended or has left nothing, as the message says."""
     random.seed(seed)
-    arguments = ["-m", "x=1,2,3,4,5,6", "action=sleep60", "hydra/launcher=local", "hydra.launcher.n_jobs=3"]
+    arguments = ["-m", "x=1,2,3,4,5,6", "action=sleep600", "hydra/launcher=local", "hydra.launcher.n_jobs=3"]
     process = app.start(app.python, "-u", "main.py", *arguments, "hydra/callbacks=mlxp_logging")
     assert process.stdout is not None
     assert process.stdout.readline() == "6 runs on this machine, 3 at a time\n"
     time.sleep(random.random())
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=100)
+    _, stderr = process.communicate(timeout=900)
     assert processes_below(app.directory) == []
     left = sorted(path for path in (app.directory / "logs").iterdir() if path.name.isdecimal())
     assert [info(run)["status"] for run in left] == ["FAILED"] * len(left)

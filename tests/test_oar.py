@@ -89,7 +89,7 @@ def test_a_single_run_shows_its_script(oar: Cluster) -> None:
 def test_a_checkpoint_signal_does_not_end_the_record(oar: Cluster) -> None:
     """oardel -c and --checkpoint signal the script's shell, which continues to wait for the application."""
     app = oar.app("oar-checkpoint").write_probe()
-    app.sweep("hydra/launcher=oar", "action=sleep15")
+    app.sweep("hydra/launcher=oar", "action=sleep40")
     (job_id,) = oar.job_ids(app)
     end = time.monotonic() + 120
     while not app.runs():

@@ -64,7 +64,7 @@ def test_special_files_do_not_block_the_listing(app: App) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         os.mkfifo(path)
-    result = app.call(str(Path(app.python).with_name("mlxp")), "ls", "--json", timeout=60)
+    result = app.call(str(Path(app.python).with_name("mlxp")), "ls", "--json", timeout=180)
     assert result.status == 0, result.text
     rows = json.loads(result.stdout)
     assert [(row["run"], row["status"], row["metrics"]) for row in rows] == [

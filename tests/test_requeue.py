@@ -65,7 +65,7 @@ class Sweep(NamedTuple):
 
     def end(self, whats: list[str]) -> dict[str, str]:
         """Wait for the sweep; return what each run returned."""
-        stdout, stderr = self.process.communicate(timeout=300)
+        stdout, stderr = self.process.communicate(timeout=900)
         assert stdout.count("RETURN|") == len(whats), stdout + stderr
         return returned(stdout, whats)
 
@@ -116,7 +116,7 @@ def start_at_once(sweeps: list[Sweep], slurm: Cluster) -> None:
     runs = [(job, sweep, number) for sweep in sweeps for number, job in enumerate(slurm.job_ids(sweep.app), start=1)]
     since: dict[str, float] = {}
     notified = False
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while any(sweep.process.poll() is None for sweep in sweeps) and time.monotonic() < end:
         time.sleep(0.5)
         waiting = ["squeue", "-h", "-r", "-t", "PD", "-o", "%i|%r"]
@@ -189,7 +189,7 @@ def test_oar(sweeps: dict[str, Sweep], oar: Cluster) -> None:
     """OAR creates a new job."""
     sweep = sweeps["oar"]
     last = sweep.app.directory / "logs/6"
-    oar.wait_for(lambda: len(list(last.glob("attempt-*"))) == 2, timeout_s=200)
+    oar.wait_for(lambda: len(list(last.glob("attempt-*"))) == 2)
     ids = oar.job_ids(sweep.app)
     again = sweep.info(6)["scheduler"]["scheduler_job_id"]
     assert again not in ids

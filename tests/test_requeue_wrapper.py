@@ -221,7 +221,7 @@ def test_runs_that_share_a_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "status"), [(1, "STARTING"), (0, "FAILED")])
 def test_the_end_of_a_run_that_shares_a_job(tmp_path: Path, limit: int, status: str) -> None:
     """An interrupted run is not recorded as FAILED while its job may still be requeued."""
-    lines = ["trap 'exit 3' USR2; touch ready; while :; do sleep 0.1; done", "trap '' USR2; touch up; sleep 3"]
+    lines = ["trap 'exit 3' USR2; touch ready; while :; do sleep 0.1; done", "trap '' USR2; touch up; sleep 8"]
     common = ["--signal", "USR2", "--grace-s", "30", "--max-requeues", str(limit), "--job", "7", "--command", "touch"]
     wrapper = [sys.executable, "-m", "mlxp_core.jobs.requeue_wrapper", *common]
     for place, line in enumerate(lines):

@@ -128,7 +128,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
     process = start_sweep(app, "a", 40)
     wait_for_jobs(slurm, app, 3)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     submitted = len(slurm.job_ids(app))
     assert process.returncode == 1
     assert 3 <= submitted < 35
@@ -138,7 +138,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
         f"Not submitted: logs/{submitted + 1}-40. To submit them: mlxp resume logs/sweeps/{sweep.name}\n"
     )
     two = [app.start(str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
-    said = sorted(process.communicate(timeout=400)[0] for process in two)
+    said = sorted(process.communicate(timeout=900)[0] for process in two)
     assert [process.returncode for process in two] == [0, 0]
     assert said[0].endswith("Nothing to resume: all runs of 1 launch are submitted.\n")
     assert f"launch-1: submitting logs/{submitted + 1}-40 to SLURM:\n" in said[1]
@@ -268,11 +268,11 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
     assert resuming.stdout.readline().endswith("is being submitted by another process; waiting for it ...\n")
     for process in launches:
         os.killpg(process.pid, signal.SIGCONT)
-    said, _ = resuming.communicate(timeout=400)
+    said, _ = resuming.communicate(timeout=900)
     assert resuming.returncode == 0
     assert said.endswith("Nothing to resume: all runs of 2 launches are submitted.\n")
     for process in launches:
-        process.communicate(timeout=400)
+        process.communicate(timeout=900)
         assert process.returncode == 0
     result = resume(app, "logs")
     assert result.stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"

@@ -35,7 +35,7 @@ def test_the_controller_restarts(own_slurm: OwnSlurm, x: str) -> None:
     with own_slurm.without_controller():
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     assert process.returncode == 0, stderr
     assert "Unable to contact slurm controller" in said
     assert re.search(r"\n  Trying again in \d+ s, for at most 2 min\.\n", said + stdout)
@@ -49,7 +49,7 @@ def test_the_controller_stays_away(own_slurm: OwnSlurm, x: str) -> None:
     app = install(own_slurm.app("retry-in-vain"))
     with own_slurm.without_controller():
         process = sweep(app, "slurm", x, "hydra.launcher.submit_retry_min=0.05")
-        _, stderr = process.communicate(timeout=400)
+        _, stderr = process.communicate(timeout=900)
     assert process.returncode == 1
     assert "Unable to contact slurm controller" in stderr
     (directory,) = app.directory.glob("logs/sweeps/*")
@@ -70,7 +70,7 @@ def test_the_controller_is_frozen(own_slurm: OwnSlurm) -> None:
         process = sweep(app, "slurm", "0", "hydra.launcher.submit_retry_min=2")
         said = read_until(process, "Trying again in")
     assert "SLURM may have accepted the request." in said
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     assert process.returncode == 0, stderr
     assert "SLURM had accepted it: job " in stdout
     wait_for_all(own_slurm, app)
@@ -89,7 +89,7 @@ def test_oar_does_not_answer(oar: Cluster) -> None:
         process.communicate()
         resumed = app.start(str(Path(app.python).with_name("mlxp")), "resume")
         read_until(resumed, "is being submitted by another process; waiting for it ...\n")
-    stdout, stderr = resumed.communicate(timeout=400)
+    stdout, stderr = resumed.communicate(timeout=900)
     assert resumed.returncode == 0, stderr
     assert re.search("launch-1: submitting logs/3 to OAR:", stdout)
     wait_for_all(oar, app)
@@ -166,6 +166,6 @@ def test_a_limit_of_queued_jobs(limited: App) -> None:
     assert "AssocMaxSubmitJobLimit" in said
     first = re.findall(r"  job (\d+)", said)[0]
     assert limited.call("scancel", first).status == 0
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     assert process.returncode == 0, stderr
     assert limited.call("squeue", "-h").stdout.count("\n") == 2

@@ -8,6 +8,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.programs import LOGGING, App, info
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.waits
 
@@ -18,9 +19,8 @@ FIRST = (LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1")
 @pytest.mark.parametrize("launcher", ["none", "local"])
 def test_on_this_machine(app: App, launcher: str) -> None:
     again = FIRST if launcher == "none" else ("-m", "hydra/launcher=local", *FIRST)
-    process = app.start(app.python, "main.py", LOGGING, "action=sleep60")
-    while not app.runs():
-        assert process.poll() is None
+    process = app.start(app.python, "main.py", LOGGING, "action=sleep600")
+    wait_until(lambda: bool(app.runs()))
     record = (app.directory / "logs" / "1" / "metadata" / "info.yaml").read_bytes()
     refused = app.run(*again)
     assert refused.status == 1
@@ -38,8 +38,8 @@ def test_on_a_cluster(scheduler: Cluster) -> None:
     app = scheduler.app("run-guard").write_probe()
     launcher = ("-m", f"hydra/launcher={scheduler.launcher}")
     own = (*launcher, "hydra.sweep.dir=own", "hydra.sweep.subdir=run")
-    app.sweep(*launcher[1:], LOGGING, "action=sleep120")
-    app.sweep(*own[1:], "action=sleep120")
+    app.sweep(*launcher[1:], LOGGING, "action=sleep600")
+    app.sweep(*own[1:], "action=sleep600")
     for arguments, run in (((*launcher, *FIRST), "logs/1"), (own, "own/run")):
         refused = app.run(*arguments)
         assert refused.status == 1

@@ -39,7 +39,7 @@ def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureReques
     assert "PENDING -> CANCELLED (its job was cancelled)  x=2" in watching.stdout.readline()
     assert statuses(app) == ["PENDING", "CANCELLED"]
     cluster.cancel([first])
-    stdout, stderr = watching.communicate(timeout=400)
+    stdout, stderr = watching.communicate(timeout=900)
     assert stdout.splitlines()[-1] == "2/2 finished: 2 CANCELLED", stderr
     assert watching.returncode == 1
     assert statuses(app) == ["CANCELLED", "CANCELLED"]
@@ -53,7 +53,7 @@ def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureReques
 def test_while_running(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
     """Runs share a job; one fails by itself before the job is cancelled. Then the scheduler is out of reach."""
     app = scheduler.app(f"states-{request.node.name}").write_probe()
-    app.sweep("action=raise,sleep100,null", f"hydra/launcher={scheduler.launcher}", "hydra.launcher.runs_per_job=3",
+    app.sweep("action=raise,sleep600,null", f"hydra/launcher={scheduler.launcher}", "hydra.launcher.runs_per_job=3",
               "hydra.launcher.parallel_runs=3", "hydra/callbacks=mlxp_logging")  # fmt: skip
     scheduler.wait_for_runs(app, 3)
     runs = [app.directory / "logs" / name for name in "123"]
@@ -82,7 +82,7 @@ def test_while_running(scheduler: Cluster, request: pytest.FixtureRequest) -> No
 def test_a_run_by_hand(slurm: Cluster) -> None:
     """It is no longer the job's run, and its process decides."""
     app = slurm.app("states-by-hand").write_probe()
-    slurm.sweep(app, "action=sleep60", "hydra/callbacks=mlxp_logging", "hydra.launcher.option_cmd=['--hold']",
+    slurm.sweep(app, "action=sleep600", "hydra/callbacks=mlxp_logging", "hydra.launcher.option_cmd=['--hold']",
                 "hydra.launcher.dry_run=true")  # fmt: skip
     process = app.start("bash", "logs/1/script.sh")
     slurm.wait_for_runs(app, 1)
@@ -97,7 +97,7 @@ def test_a_run_by_hand(slurm: Cluster) -> None:
 
 def test_a_lost_node(own_slurm: OwnSlurm) -> None:
     app = own_slurm.app("states-node").write_probe()
-    app.sweep("action=sleep100", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
+    app.sweep("action=sleep600", "hydra/launcher=slurm", "hydra/callbacks=mlxp_logging",
               "hydra.launcher.option_cmd=['--no-requeue']")  # fmt: skip
     own_slurm.wait_for_runs(app, 1)
     node = own_slurm.output("squeue", "-h", "-j", own_slurm.job_ids(app)[0], "-o", "%N").strip()

@@ -88,7 +88,7 @@ def test_one_failing_task_fails_the_run(slurm: Cluster) -> None:
 @pytest.mark.once
 def test_a_cancelled_run_says_so(slurm: Cluster) -> None:
     app = slurm.app("slurm-cancel").write_probe()
-    app.sweep("hydra/launcher=slurm", "action=sleep60")
+    app.sweep("hydra/launcher=slurm", "action=sleep600")
     (job_id,) = slurm.job_ids(app)
     end = time.monotonic() + 120
     while not app.runs():
@@ -124,8 +124,7 @@ def test_a_request_that_cannot_be_met_waits(slurm: Cluster) -> None:
     app.sweep("hydra/launcher=slurm", "hydra.launcher.nodes=9")
     (job_id,) = slurm.job_ids(app)
     try:
-        time.sleep(1)
-        assert show(job_id)["Reason"] in ("PartitionConfig", "PartitionNodeLimit")
+        slurm.wait_for(lambda: show(job_id)["Reason"] in ("PartitionConfig", "PartitionNodeLimit"))
         (script,) = app.directory.glob("multirun/*/*/0/script.sh")
         assert info(script.parent)["status"] == "STARTING"
     finally:
@@ -174,7 +173,7 @@ def test_interrupted_submission(slurm: Cluster, number: signal.Signals) -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     os.killpg(process.pid, number)
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     job_ids = slurm.job_ids(app)
     assert process.returncode == 1
     assert 3 <= len(job_ids) < 60
@@ -233,7 +232,7 @@ def test_interrupted_preparation(slurm: Cluster) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "Preparing 1100 runs ...\n"
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     assert "Interrupted. Nothing was submitted.\n" in stderr
     assert "Traceback" not in stderr
     assert [path.name for path in app.directory.glob("logs/*") if path.name.isdecimal()] == []

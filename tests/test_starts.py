@@ -129,7 +129,7 @@ def test_a_second_start_is_refused(app: App) -> None:
     """The metrics and the record of the first are not touched, and its end is its own."""
     app.write_probe()
     app.run(LOGGING)
-    process = app.start(app.python, "main.py", "-m", "hydra/launcher=local", LOGGING, "action=sleep60")
+    process = app.start(app.python, "main.py", "-m", "hydra/launcher=local", LOGGING, "action=sleep600")
     run = app.directory / "logs" / "2"
     app.wait_for(lambda: run.exists() and info(run).get("status") == "RUNNING")
     record = (run / "metadata" / "info.yaml").read_bytes()

@@ -22,7 +22,7 @@ from tests.support.sweepers import FATES, RETURNS, returned, start, with_showing
 def test_returns(cluster: Cluster, request: pytest.FixtureRequest) -> None:
     app = with_showing_sweeper(cluster.app(request.node.name), RETURNS)
     whats = ["value", "mine", "function", "generator", "error", "key", "killed", "left", "late"]
-    stdout, stderr = start(cluster, app, whats).communicate(timeout=400)
+    stdout, stderr = start(cluster, app, whats).communicate(timeout=900)
     results = returned(stdout, whats)
     assert results["value"] == "COMPLETED {'loss': 0.5}", stderr
     assert results["mine"] == "COMPLETED Mine(number=3)"
@@ -43,7 +43,7 @@ def test_cancelled_before_it_starts(scheduler: Cluster, request: pytest.FixtureR
         process = start(scheduler, app, ["value", "sleep"], held)
         scheduler.wait_for(lambda: len(scheduler.job_ids(app)) == 2)
         scheduler.cancel(scheduler.job_ids(app)[1:])
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
     assert re.search("CANCELLED|which never started: it was cancelled", results["sleep"])
@@ -56,7 +56,7 @@ def test_a_removed_run_directory(slurm: Cluster) -> None:
         process = start(slurm, app, ["value", "sleep"], held)
         slurm.wait_for(lambda: len(slurm.job_ids(app)) == 2)
         subprocess.run(["rm", "-r", str(app.directory / "logs" / "2")], check=True)
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     results = returned(stdout, ["value", "sleep"])
     assert results["value"] == "COMPLETED 7", stderr
     assert "its directory no longer exists" in results["sleep"]
@@ -69,7 +69,7 @@ def test_the_scheduler_goes_away_and_comes_back(own_slurm: OwnSlurm) -> None:
     own_slurm.wait_for(lambda: len(own_slurm.job_ids(app)) == 2)
     with own_slurm.without_controller():
         read_until(process, "SLURM did not answer", of="stderr")
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
     assert "SLURM did not answer" not in stderr  # once
 
@@ -118,7 +118,7 @@ def test_wrong_answers(scheduler: Cluster, request: pytest.FixtureRequest) -> No
             else:
                 assert cannot_be_read in result.stderr
         assert "printed '<html>')" in result.stderr
-    stdout, stderr = process.communicate(timeout=400)
+    stdout, stderr = process.communicate(timeout=900)
     assert returned(stdout, ["a", "b"]) == {"a": "COMPLETED 7", "b": "COMPLETED 7"}, stderr
     assert stderr.count(cannot_be_read) == 1, stderr
     assert "<html>" in stderr
@@ -132,9 +132,9 @@ def test_interrupted_waiting(scheduler: Cluster, request: pytest.FixtureRequest)
     app = with_showing_sweeper(scheduler.app(request.node.name), FATES)
     process = start(scheduler, app, ["value", "sleep"])
     scheduler.wait_for(lambda: len(list(app.directory.glob("logs/*/began"))) == 2)
-    time.sleep(3)
+    read_until(process, "1/2")  # the first result: it waits for the other
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=400)
+    _, stderr = process.communicate(timeout=900)
     ids = scheduler.job_ids(app)
     command = f"scancel {ids[1].partition('_')[0]}" if scheduler.launcher == "slurm" else f"oardel {ids[1]}"
     assert f"to cancel them: {command}" in stderr
@@ -152,7 +152,7 @@ def test_one_query_for_all(slurm: Cluster, tmp_path: Path) -> None:
         app.write(f"bin/{name}", f'#!/bin/sh\necho {name} >> {log}\nexec /usr/bin/{name} "$@"\n').chmod(0o755)
     app.environment["PATH"] = f"{app.directory}/bin:{app.environment['PATH']}"
     start_time = time.monotonic()
-    stdout, _ = start(slurm, app, ["value"] * 30).communicate(timeout=400)
+    stdout, _ = start(slurm, app, ["value"] * 30).communicate(timeout=900)
     seconds = time.monotonic() - start_time
     asked = log.read_text().split()
     assert stdout.count("RETURN") == 30

@@ -19,9 +19,11 @@ from mlxp_core.status.resolver import StatusResolver
 from mlxp_core.status.rules import ResolvedStatus
 from mlxp_core.status.scheduler_queries import scheduler_to_ask
 
-# How long to wait for cancelled runs to end, and how often to check
-_END_TIMEOUT_S = 15
+# How long to wait for cancelled runs to end, and how often to check. SLURM gives a job 30 s (KillWait)
+_END_TIMEOUT_S = 60
 _CHECK_INTERVAL_S = 0.5
+# How long to repeat a request that failed
+_REPEAT_S = 15
 
 
 class CheckedRun(NamedTuple):
@@ -50,6 +52,9 @@ class Cancellation:
         self._schedulers: dict[str, Scheduler] = {}
         # Job ids that each scheduler was asked to cancel
         self._requested: dict[str, set[str]] = {}
+        # Schedulers whose last request failed, and runs whose process could not be signalled
+        self._failing: set[str] = set()
+        self._refused: set[Path] = set()
         self.active: list[CheckedRun] = []
         self.finished: list[CheckedRun] = []
         self.blocked: list[tuple[RunRecord, str]] = []
@@ -79,6 +84,7 @@ class Cancellation:
             try:
                 end_processes(shell, process_id if alive else None)
             except PermissionError:
+                self._refused.add(run.directory.path)
                 problems.append(f"{run.path} cannot be cancelled: its process belongs to another user.")
         return problems
 
@@ -103,7 +109,9 @@ class Cancellation:
                 if new:
                     self._scheduler(name, runs[0].run).cancel(new)
                     requested.update(new)
+                self._failing.discard(name)
             except MlxpError as error:
+                self._failing.add(name)
                 problems.append(str(error))
         return problems
 
@@ -112,14 +120,23 @@ class Cancellation:
             self._schedulers[name] = scheduler_to_ask(name, run.launch)
         return self._schedulers[name]
 
-    def outcome(self, *, timeout_s: float = _END_TIMEOUT_S) -> list[CheckedRun]:
-        """Return the present statuses, after waiting at most `timeout_s` seconds for the runs to end."""
+    def timeout_s(self, checked: CheckedRun) -> float:
+        """Return how many seconds `outcome` waits at most for a run to end: longer if its end was requested."""
+        run, resolved = checked
+        name = run.scheduler if resolved.jobs else None
+        if run.directory.path in self._refused or (name in self._failing and name not in self._schedulers):
+            return 0
+        return _REPEAT_S if name in self._failing else _END_TIMEOUT_S
+
+    def outcome(self) -> list[CheckedRun]:
+        """Return the present statuses, after waiting for the runs to end; repeat requests that failed."""
         paths = [run.directory.path for run, _ in (*self.active, *self.sharing)]
-        reader, end = RunReader(paths[0].parent), time.monotonic() + timeout_s
+        reader, start = RunReader(paths[0].parent), time.monotonic()
         while True:
             checked = self._check(reader.read_some(paths))
             active = [one for one in checked if not one.resolved.is_finished]
-            if not active or time.monotonic() > end:
+            waited = time.monotonic() - start
+            if all(waited >= self.timeout_s(one) for one in active):
                 self.notes += [note for note in self._states.notes if note not in self.notes]
                 return checked
             self._cancel_jobs(active)  # the next check shows whether it worked

@@ -68,11 +68,9 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     for problem in problems:
         say(problem, sys.stderr)
     before = len(cancellation.notes)
-    if problems:
-        now = cancellation.outcome(timeout_s=0)
-    else:
+    if any(cancellation.timeout_s(run) for run in cancellation.active):
         say("Waiting for them to end ...")
-        now = cancellation.outcome()
+    now = cancellation.outcome()
     say("Now:")
     _list(now)
     for note in cancellation.notes[before:]:
@@ -80,7 +78,7 @@ def _cancel(cancellation: Cancellation, *, yes: bool) -> bool:
     active = [run for run, resolved in now if not resolved.is_finished]
     if active and not problems:
         say(f"Not cancelled yet: {run_paths(active)}. Check again with 'mlxp ls'.", sys.stderr)
-    return not active and not problems
+    return not active
 
 
 def _report_finished(finished: Sequence[CheckedRun]) -> None:

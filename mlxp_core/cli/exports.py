@@ -29,7 +29,7 @@ def print_json(rows: Sequence[Row], names: Sequence[str] | None) -> None:
 
 
 def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
-    """Print a table with a header; without `names`, each metric is a column."""
+    """Print a table with a header; without `names`, each metric is a column. Lists and mappings are JSON."""
     import csv
 
     keys = list(names or COLUMNS)
@@ -40,15 +40,22 @@ def print_csv(rows: Sequence[Row], names: Sequence[str] | None) -> None:
     file = io.StringIO() if on_terminal else sys.stdout
     writer = csv.writer(file, lineterminator="\n" if on_terminal else "\r\n")
     writer.writerow(keys)
-    for row in rows:
-        values = (row.shown(key) for key in keys)
-        writer.writerow([" ".join(value) if isinstance(value, list) else value for value in values])
+    writer.writerows([_cell(row.shown(key)) for key in keys] for row in rows)
     if isinstance(file, io.StringIO):
         say(file.getvalue().removesuffix("\n"))
+
+
+def _cell(value: Any) -> Any:
+    """Return the value of a cell: lists and mappings in JSON, empty ones as nothing."""
+    if isinstance(value, (list, dict)):
+        return json.dumps(_plain(value), default=str, ensure_ascii=False) if value else ""
+    return value
 
 
 def _plain(value: Any) -> Any:
     """Return a value in strict JSON, which has no NaN and no infinity."""
     if isinstance(value, float) and not isfinite(value):
         return None
-    return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return {str(key): _plain(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -32,7 +32,7 @@ _SPARE = ("scheduler", "started", "job", "elapsed")
 @click.option(
     "--where",
     metavar="CONDITION",
-    help="Only runs whose configuration or metrics match, such as 'optimizer.lr>=0.01 and seed==1'. "
+    help="Only runs whose configuration or metrics match, such as 'model==mlp and optimizer.lr>=0.01'. "
     "Operators: == != < <= > >=.",
 )
 @click.option(
@@ -90,6 +90,7 @@ def _print(
     rows: Sequence[Row], names: list[str], shared: Sequence[str], *, columns: str | None, as_json: bool, as_csv: bool
 ) -> None:
     from mlxp_core.cli.tables import print_table, text_of
+    from mlxp_core.results.columns import table_columns
     from mlxp_core.results.listing import check_columns
 
     check_columns(rows, names)
@@ -108,8 +109,10 @@ def _print(
         if shared and "overrides" in names:
             say(f"All runs: {' '.join(shared)}")
         if rows:
-            cells = [[text_of(name, row.shown(name), now) for name in names] for row in rows]
-            print_table(names, cells, () if columns else _SPARE)
+            found = table_columns(names, rows)
+            cells = [[text_of(column.kind, column.value(row), now) for column in found] for row in rows]
+            numbers = [place for place, column in enumerate(found) if not column.kind]
+            print_table([column.title for column in found], cells, spare=() if columns else _SPARE, numbers=numbers)
         else:
             say("No matching runs.")
 

@@ -1,20 +1,23 @@
-"""Tables of runs: fitted to the width of a terminal, complete and plain in a pipe."""
+"""Tables of runs, and values as texts in them."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from shutil import get_terminal_size
+from typing import Any
 
-from mlxp_core.console import escaped, say
+import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from mlxp_core.cli.table_layout import Layout, lay_out, lines, rule
+from mlxp_core.console import say
 
-# More rows than this are printed plainly: rich would need seconds for the layout
-_MAX_RICH_ROWS = 1_000
+# Maximum number of columns to name that do not fit
+_NAMED = 8
 _COLORS = {
     **dict.fromkeys(("COMPLETE",), "green"),
     **dict.fromkeys(("RUNNING", "COMPLETING"), "cyan"),
@@ -28,61 +31,55 @@ def color(status: str) -> str:
     return _COLORS.get(status, "red")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> None:
-    """Print a table, with colors in the column `status` if the terminal has colors.
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    spare: Sequence[str] = (),
+    numbers: Collection[int] = (),
+) -> None:
+    """Print a table: fitted to the terminal, with colors if it has them; complete and plain in a pipe.
 
     Args:
-        columns: Names of the columns.
+        columns: Titles of the columns.
         rows: Cells of each row.
-        spare: Columns to leave out if the terminal is too narrow, first one first.
+        spare: Columns to leave out first if the terminal is too narrow, in this order.
+        numbers: Places of the columns whose cells may be numbers.
     """
-    rows = [[escaped(cell, one_line=True) for cell in row] for row in rows]
-    if not sys.stdout.isatty() or len(rows) > _MAX_RICH_ROWS:
-        say("\n".join(plain_lines([columns, *rows])))
+    if not sys.stdout.isatty():
+        say("\n".join(lines(lay_out(columns, rows, numbers=numbers))))
         return
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console(highlight=False)
-    left_out: list[str] = []
-    table = rich_table(columns, rows)
-    for name in spare:
-        if Measurement.get(console, console.options.update(max_width=10_000), table).minimum <= console.width:
-            break
-        left_out.append(name)
-        kept = [place for place, column in enumerate(columns) if column not in left_out]
-        table = rich_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
-    console.print(table)
-    if left_out:
-        console.print(f"Columns left out on this narrow terminal: {', '.join(left_out)} (choose with --columns).")
+    layout = lay_out(columns, rows, width=get_terminal_size().columns, spare=spare, numbers=numbers)
+    has_colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    say("\n".join(terminal_lines(layout, has_colors=has_colors)), styled=True)
+    if layout.left_out:
+        say(f"{left_out(layout)} Choose with --columns.")
 
 
-def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table that fits the terminal; long cells are folded, not truncated."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+def terminal_lines(layout: Layout, *, has_colors: bool) -> list[str]:
+    """Return the lines of a table on a terminal."""
+    place = layout.status
+    if has_colors and place is not None:
+        colored = [[*row[:place], _colored(row[place]), *row[place + 1 :]] for row in layout.rows]
+        layout = layout._replace(rows=colored)
+    head, *rest = lines(layout)
+    return [head, rule(layout), *rest]
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        if column in ("overrides", "metrics", "reason", "directory"):
-            table.add_column(column, overflow="fold", min_width=12)
-        else:
-            table.add_column(column, no_wrap=column in ("run", "status"), overflow="fold")
-    for row in rows:
-        cells = (
-            Text(escaped(cell, one_line=True), color(cell) if name == "status" else "")
-            for name, cell in zip(columns, row, strict=True)
-        )
-        table.add_row(*cells)
-    return table
+
+def _colored(status: str) -> str:
+    return click.style(status, fg=color(status.rstrip()))
+
+
+def left_out(layout: Layout) -> str:
+    """Return a sentence that names the columns that do not fit."""
+    names = layout.left_out
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"Columns that do not fit: {', '.join(names[:_NAMED])}{more}."
 
 
 def plain_lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     """Return rows as lines with aligned columns, separated by two spaces."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return lines(lay_out(rows[0], rows[1:]))
 
 
 def text_of(column: str, value: Any, now: float) -> str:
@@ -96,12 +93,12 @@ def text_of(column: str, value: Any, now: float) -> str:
     if column == "commit":
         return str(value)[:10]
     if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
+        return " ".join(value.split()) if column == "reason" else value  # errors may have several lines
+    if column == "metrics":
         return _metrics(value)
-    if isinstance(value, list):
+    if column == "overrides":
         return " ".join(map(str, value)) or "-"
-    return _short(value)
+    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (dict, list)) else _short(value)
 
 
 def _metrics(values: Mapping[str, Any]) -> str:

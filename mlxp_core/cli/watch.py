@@ -14,13 +14,13 @@ from mlxp_core.cli.options import directory_argument, status_and_reason
 from mlxp_core.console import count, escaped, say
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Console, Group
 
     from mlxp_core.results.watch import Change, Look, Watch
 
 _COLUMNS = ("run", "status", "elapsed", "overrides", "metrics")
-# Lines of the screen for everything but the runs
-_FRAME = 12
+# Lines of the screen for everything but the runs, the changes and the notes
+_FRAME = 7
 _CHANGES = 5
 
 
@@ -84,35 +84,49 @@ def _live(watched: Watch, interval: float) -> Look:
             start = time.monotonic()
             look = watched.look()
             changes.extendleft(look.changes)
-            live.update(_screen(look, changes, console.height), refresh=True)
+            live.update(_screen(look, changes, console), refresh=True)
             if look.finished == len(look.rows):
                 return look
             end = _next_look(start, interval)
             while time.monotonic() < end:  # the elapsed times advance every second
                 time.sleep(min(1, max(0, end - time.monotonic())))
-                live.update(_screen(look, changes, console.height), refresh=True)
+                live.update(_screen(look, changes, console), refresh=True)
 
 
-def _screen(look: Look, changes: deque[Change], height: int) -> Group:
+def _screen(look: Look, changes: deque[Change], console: Console) -> Group:
+    from textwrap import wrap
+
     from rich.console import Group
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.text import Text
 
-    from mlxp_core.cli.tables import rich_table, text_of
+    from mlxp_core.cli.table_layout import lay_out
+    from mlxp_core.cli.tables import left_out, terminal_lines, text_of
+    from mlxp_core.results.columns import table_columns
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar.add_task(count(look.rows, "run"), total=len(look.rows), completed=look.finished)
+    notes = [line for note in look.notes for line in wrap(escaped(note), console.width)]
     # Running ones first, then other active ones, then the finished ones
     rows = sorted(look.rows, key=lambda row: (row.resolved.is_finished, row.resolved.status != "RUNNING"))
-    shown = rows[: max(3, height - _FRAME)]
-    now = time.time()
-    table = rich_table(_COLUMNS, [[text_of(name, row.shown(name), now) for name in _COLUMNS] for row in shown])
-    parts: list[RenderableType] = [bar, Text(_counts(look)), table]
-    if len(shown) < len(rows):
-        parts.append(Text(f"and {len(rows) - len(shown)} more: mlxp ls"))
-    parts += [Text(escaped(_line(change)), "dim") for change in changes]
-    parts += [Text(escaped(note), "yellow") for note in look.notes]
-    return Group(*parts)
+    shown = rows[: max(3, console.height - _FRAME - len(changes) - len(notes))]
+    columns, now = table_columns(_COLUMNS, shown), time.time()
+    layout = lay_out(
+        [column.title for column in columns],
+        [[text_of(column.kind, column.value(row), now) for column in columns] for row in shown],
+        width=console.width,
+        numbers=[place for place, column in enumerate(columns) if not column.kind],
+    )
+    table = terminal_lines(layout, has_colors=not console.no_color)
+    below = [f"and {len(rows) - len(shown)} more: mlxp ls"] if len(shown) < len(rows) else []
+    below += [left_out(layout)] if layout.left_out else []
+    texts = [Text(_counts(look)), *map(Text.from_ansi, table), *map(Text, below)]
+    texts += [Text(escaped(_line(change), one_line=True), "dim") for change in changes] + [
+        Text(line, "yellow") for line in notes
+    ]
+    for text in texts:  # one line of the screen for each
+        text.no_wrap, text.overflow = True, "ellipsis"
+    return Group(bar, *texts)
 
 
 def _line(change: Change) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,12 +97,9 @@ class MetricsFile:
             RunDirectoryError: The line cannot be written.
         """
         try:
-            if _forked and self._earlier:  # another process of this attempt may replace the file
-                with self._exclusive():
-                    self._open()
-                    self._write(line)
-            else:
-                if time.monotonic() > self._check_at or os.getpid() != self._opened_by:
+            # Another process of this attempt may be in the middle of a line, or may replace the file
+            with self._exclusive() if _forked else nullcontext():
+                if (_forked and self._earlier) or time.monotonic() > self._check_at or os.getpid() != self._opened_by:
                     self._open()
                 self._write(line)
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import partial
 from stat import S_ISREG
 from typing import Any
@@ -12,6 +13,8 @@ from mlxp_core.metrics.names import SUFFIX, prefix_of
 from mlxp_core.runs.file_cache import FileCache
 
 _BLOCK = 1024
+# Keys of a record that say how far the training is
+COUNTERS = ("epoch", "step")
 
 
 def last_metrics(run: str, cache: FileCache) -> dict[str, Any]:
@@ -27,6 +30,22 @@ def last_metrics(run: str, cache: FileCache) -> dict[str, Any]:
         prefix = prefix_of(path[len(directory) :])
         for key, value in cache.get(path, stat, partial(_last_record, path, stat.st_size)).items():
             found[prefix + key] = value
+    return found
+
+
+def counter_of(metric: str) -> str:
+    """Return `epoch` or `step` for a metric such as `train.epoch`; an empty string for others."""
+    key = metric.rpartition(".")[2]
+    return key if key in COUNTERS else ""
+
+
+def last_counters(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the last epoch and the last step among the metrics of a run, whatever files they are in."""
+    found: dict[str, Any] = {}
+    for name, value in metrics.items():
+        counter = counter_of(name)
+        if counter and isinstance(value, (int, float)):
+            found[counter] = max(found.get(counter, value), value)
     return found
 
 

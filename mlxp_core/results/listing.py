@@ -92,10 +92,14 @@ def check_columns(rows: Sequence[Row], names: Sequence[str], option: str = "--co
 
 
 def _no_key(option: str, name: str, rows: Sequence[Row]) -> str:
-    known = [*COLUMNS, *dict.fromkeys(key for row in rows[:100] for key in (*row.metrics, *_keys(row.config)))]
+    known = [*COLUMNS, *dict.fromkeys(key for row in rows[:100] for key in _names(row))]
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"columns are {', '.join(COLUMNS)}."
     return f"{option}: no run has {name!r} as a metric or a configuration key; {hint}"
+
+
+def _names(row: Row) -> list[str]:
+    return [*row.metrics, *row.counters, *_keys(row.config), *(key for key in row.choices if "hydra" not in key)]
 
 
 def _keys(config: dict[str, object], prefix: str = "") -> list[str]:

@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from mlxp_core.files import read_regular
-from mlxp_core.metrics.last_values import last_metrics
+from mlxp_core.metrics.last_values import COUNTERS, last_counters, last_metrics
+from mlxp_core.results.choices import may_be_group, read_choices
 from mlxp_core.results.conditions import ABSENT, look_up
-from mlxp_core.results.override_values import values_of
+from mlxp_core.results.override_values import texts_of, values_of
 from mlxp_core.runs.fast_yaml import load_yaml
 from mlxp_core.runs.file_cache import FileCache
 from mlxp_core.runs.info import seconds
@@ -43,6 +44,16 @@ class Row:
         return last_metrics(self.run.path, self.cache)
 
     @cached_property
+    def counters(self) -> dict[str, Any]:
+        """The last `epoch` and the last `step` in all files of metrics."""
+        return last_counters(self.metrics)
+
+    @cached_property
+    def varying(self) -> dict[str, str]:
+        """The values of the overrides that not all rows have, by key, as they were written."""
+        return texts_of(COLUMNS["overrides"](self))
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The run's configuration; before the run starts, only the values in its overrides."""
         try:
@@ -51,13 +62,19 @@ class Row:
             config = None
         return config if isinstance(config, dict) else values_of(self.run.overrides)
 
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """The choices of config groups, by all names of the groups; empty before the run starts."""
+        try:
+            found: dict[str, Any] = self.cache.read(str(self.run.directory.metadata / "hydra.yaml"), read_choices)
+        except (OSError, yaml.YAMLError, ValueError):
+            return {}
+        return found
+
     def value(self, key: str) -> Any:
         """Return the value of a column, a metric or a configuration key, in this order; `ABSENT` if there is none."""
-        if key in COLUMNS:
-            return COLUMNS[key](self)
-        if key in self.metrics:
-            return self.metrics[key]
-        return look_up(self.config, key)
+        found = self._recorded(key)
+        return self._configured(key) if found is ABSENT else found
 
     @property
     def job_id(self) -> str | None:
@@ -67,8 +84,23 @@ class Row:
 
     def find(self, key: str) -> Any:
         """Return the value of a key in a condition, where the configuration comes first; `ABSENT` if there is none."""
+        if look_up(self.config, key) is ABSENT and (found := self._recorded(key)) is not ABSENT:
+            return found
+        return self._configured(key)
+
+    def _recorded(self, key: str) -> Any:
+        """Return the value of a column or a metric."""
+        if key in COLUMNS:
+            return COLUMNS[key](self)
+        return self.metrics.get(key, self.counters.get(key, ABSENT) if key in COUNTERS else ABSENT)
+
+    def _configured(self, key: str) -> Any:
+        """Return the value of a configuration key; that of a config group is its choice."""
         found = look_up(self.config, key)
-        return self.value(key) if found is ABSENT else found
+        # hydra.yaml is read only for keys that may be config groups
+        if isinstance(found, dict) or (found is ABSENT and may_be_group(key)):
+            return self.choices.get(key, found)
+        return found
 
     def shown(self, key: str) -> Any:
         """Return the value of a column, a metric or a configuration key; None if there is none."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from mlxp_core.results.rows import Row, shared_overrides
 from mlxp_core.runs.reader import RunReader, RunRecord
 from mlxp_core.status.resolver import StatusResolver
+from mlxp_core.status.rules import ResolvedStatus
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ class Watch:
             NoRunsError: There are no runs.
         """
         runs = [run for run in self._reader.read() if run.path not in self._left_out]
-        statuses = self._resolver.resolve(runs)
-        shared = frozenset(shared_overrides(runs))
-        rows = [Row(run, resolved, self._reader.cache, shared) for run, resolved in zip(runs, statuses, strict=True)]
+        found = list(zip(runs, self._resolver.resolve(runs), strict=True))
         is_first, self._is_first = self._is_first, False
         if is_first:
-            rows = self._choose(rows)
+            found = self._choose(found)
+        shared = frozenset(shared_overrides([run for run, _ in found]))
+        rows = [Row(run, resolved, self._reader.cache, shared) for run, resolved in found]
         now = f"{datetime.now():%H:%M:%S}"
         changes = [
             Change(now, row, self._statuses.get(row.run.path))
@@ -101,11 +102,10 @@ class Watch:
         """Save the cache for the next command."""
         self._reader.cache.save()
 
-    def _choose(self, rows: Sequence[Row]) -> list[Row]:
-        active = {_sweep(row.run) for row in rows if not row.resolved.is_finished} or {_sweep(rows[-1].run)}
-        chosen = [row for row in rows if _sweep(row.run) in active]
-        self._left_out = {row.run.path for row in rows} - {row.run.path for row in chosen}
-        return chosen
+    def _choose(self, found: Sequence[tuple[RunRecord, ResolvedStatus]]) -> list[tuple[RunRecord, ResolvedStatus]]:
+        active = {_sweep(run) for run, resolved in found if not resolved.is_finished} or {_sweep(found[-1][0])}
+        self._left_out = {run.path for run, _ in found if _sweep(run) not in active}
+        return [pair for pair in found if pair[0].path not in self._left_out]
 
 
 def _sweep(run: RunRecord) -> str:

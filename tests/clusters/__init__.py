@@ -81,7 +81,7 @@ class Cluster:
         return sorted((json.loads(line)["job_id"] for line in lines), key=lambda job: [*map(int, job.split("_"))])
 
     # OAR starts about a job a second, and another test may have many
-    def wait(self, job_ids: Sequence[str], timeout_s: float = 400) -> list[str]:
+    def wait(self, job_ids: Sequence[str], timeout_s: float = 900) -> list[str]:
         """Wait until jobs are over; return what the scheduler says of each: COMPLETED or FAILED."""
         end = time.monotonic() + timeout_s
         while True:
@@ -109,7 +109,7 @@ class Cluster:
         environment = {**os.environ, **self.environment}
         return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment).stdout
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 400) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 900) -> None:
         """Wait until something is so."""
         end = time.monotonic() + timeout_s
         while not condition():

@@ -90,7 +90,7 @@ if [ "$(pg_lsclusters -h "$PG_VERSION" "$DB_CLUSTER" | awk '{print $4}')" != onl
     pg_ctlcluster "$PG_VERSION" "$DB_CLUSTER" start
     echo "$PG_VERSION $DB_CLUSTER" > "$STATE/postgres"
 fi
-for _ in $(seq 60); do
+for _ in $(seq 480); do
     pg_isready -q -h 127.0.0.1 -p "$DB_PORT" && break
     sleep 0.5
 done
@@ -184,7 +184,7 @@ if ! alive "$SSHD_PID" sshd; then
     /usr/sbin/sshd -f /etc/oar/sshd_config -o PidFile="$SSHD_PID" \
         -o Port="$SSH_PORT" -o ListenAddress=127.0.0.1 -o X11Forwarding=no -o UseDNS=no \
         2> "$STATE/sshd.log" || { cat "$STATE/sshd.log" >&2; die "sshd does not start"; }
-    for _ in $(seq 40); do alive "$SSHD_PID" sshd && break; sleep 0.25; done
+    for _ in $(seq 480); do alive "$SSHD_PID" sshd && break; sleep 0.25; done
     cp "$SSHD_PID" "$STATE/sshd.pid"
 fi
 # As oar, the server must get in without being asked anything.
@@ -195,7 +195,7 @@ su oar -s /bin/bash -c "cd; ssh -p $SSH_PORT -o BatchMode=yes $NODE true" </dev/
 stop_server() {
     local pid i; pid=$(cat "$SERVER_PID")
     kill -TERM "$pid" 2>/dev/null || return 0
-    for i in $(seq 60); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.25; done
+    for i in $(seq 480); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.25; done
     die "Almighty (pid $pid) does not stop"
 }
 if alive "$SERVER_PID" Almighty && [ "$conf_before" != "$conf_after" ]; then
@@ -207,7 +207,7 @@ if ! alive "$SERVER_PID" Almighty; then
     /usr/sbin/oar-server < /dev/null > /dev/null 2>&1
     cp "$SERVER_PID" "$STATE/server.pid"
 fi
-for _ in $(seq 60); do
+for _ in $(seq 480); do
     (exec 3<>"/dev/tcp/127.0.0.1/$SRV_PORT") 2>/dev/null && break
     sleep 0.25
 done
@@ -239,7 +239,7 @@ if ! id "$TEST_USER" >/dev/null 2>&1; then
 fi
 
 # ------------------------------------------------------------- wait for Alive
-for i in $(seq 60); do
+for i in $(seq 480); do
     all=$(states | wc -l)
     up=$(states | awk '$2 == "Alive"' | wc -l)
     [ "$all" -ge "$N_CORES" ] && [ "$up" = "$all" ] && break

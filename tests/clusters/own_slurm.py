@@ -54,7 +54,7 @@ class OwnSlurm(Cluster):
 
     def start_controller(self) -> subprocess.Popen[bytes]:
         controller = self._start("slurmctld")
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         environment = {**os.environ, **self.environment}
         while b"is UP" not in subprocess.run(["scontrol", "ping"], env=environment, capture_output=True).stdout:
             assert controller.poll() is None, (self.directory / "controller.log").read_text()

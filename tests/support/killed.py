@@ -122,7 +122,7 @@ def resume(app: App, *arguments: str, env: Mapping[str, str] | None = None) -> R
 def wait_for_all(cluster: Cluster, app: App) -> None:
     """Wait until the scheduler has no unfinished job of this application."""
     question = {"slurm": ["squeue", "-h", "-o", "%o"], "oar": ["oarstat", "-J"]}[cluster.launcher]
-    end = time.monotonic() + 400  # OAR starts a job a second, and less when the machine is busy
+    end = time.monotonic() + 900  # OAR starts a job a second, and less when the machine is busy
     plain = re.findall(r"[/\w-]+", str(app.directory), re.ASCII)[0]  # a part that no answer quotes
     while plain in cluster.output(*question):
         assert time.monotonic() < end

@@ -11,7 +11,7 @@ from typing import Literal
 
 
 def read_until(
-    process: subprocess.Popen[str], words: str, timeout_s: float = 400, *, of: Literal["stdout", "stderr"] = "stdout"
+    process: subprocess.Popen[str], words: str, timeout_s: float = 900, *, of: Literal["stdout", "stderr"] = "stdout"
 ) -> str:
     """Return what a program prints to one of its streams, up to these words."""
     stream = getattr(process, of)
@@ -27,7 +27,7 @@ def read_until(
     return text
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 400) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 900) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
     while not condition():
