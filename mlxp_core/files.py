@@ -28,17 +28,41 @@ def write_whole(path: Path, text: str, mode: int = 0o666, *, durable: bool = Fal
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                file.write(text)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
+            _create(temporary, text, mode, durable=durable)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def write_new(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a file in a directory that nobody reads yet; one operation of the file system instead of three.
+
+    Args:
+        path: The file, which must not exist.
+        text: Its text.
+        mode: Permissions of the file, without those that the umask forbids.
+
+    Raises:
+        FileExistsError: There is such a file.
+        RunDirectoryError: The file cannot be written (permissions, a full disk, ...).
+    """
+    try:
+        _create(path, text, mode, durable=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _create(path: Path, text: str, mode: int, *, durable: bool) -> None:
+    with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_if_there(path: Path) -> bytes | None:

@@ -96,11 +96,14 @@ class LoggingCallback(RecordingCallback):
         super().on_job_start(config, **kwargs)
         # Of several processes of a job, only the one that keeps the record writes metrics
         keeps = not in_job(config) or keeps_record(config)
-        metrics = run_directory(config).metrics
+        run = run_directory(config)
         try:
-            start_metrics(metrics if keeps else None)
+            if keeps:
+                for directory in (run.metrics, run.artifacts):
+                    directory.mkdir(exist_ok=True)
+            start_metrics(run.metrics if keeps else None)
         except OSError as error:
-            log.warning("Metrics go only to the job's log: %s cannot be used (%s).", metrics, error)
+            log.warning("Metrics go only to the job's log: %s cannot be used (%s).", run.metrics, error)
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -120,6 +123,8 @@ class LoggingCallback(RecordingCallback):
         return self.numbers[job_number]
 
     def _allocate(self) -> Path:
+        if self.forced_log_id == -1 and self.numbers:
+            return allocate_run(self.root, int(next(reversed(self.numbers.values()))))
         self._check()
         if self.forced_log_id == -1:
             return allocate_run(self.root)

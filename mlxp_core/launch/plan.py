@@ -28,11 +28,13 @@ class PlannedRun:
         job: The run as its script describes it.
         overrides: Overrides that distinguish it from the other runs of its sweep.
         short_path: Its directory, as messages show it.
+        is_new: Whether this process made the directory of its record.
     """
 
     job: Job
     overrides: tuple[str, ...]
     short_path: str
+    is_new: bool = False
 
     @property
     def directory(self) -> RunDirectory:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.config.settings_file import settings_text
-from mlxp_core.files import read_if_there, write_whole
+from mlxp_core.files import read_if_there, write_new, write_whole
 from mlxp_core.jobs.script import Job
 from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.runs.directory import RunDirectory
-from mlxp_core.runs.info import new_info, read_info, restarted, write_info
+from mlxp_core.runs.info import new_info, read_info, restarted, write_info, write_new_info
 from mlxp_core.runs.starts import this_process
 from mlxp_core.versioning.copy_usage import register_runs
 
@@ -45,15 +46,29 @@ class RunFiles:
             RunDirectoryError: A file cannot be written.
         """
         directory = run.directory
+        if run.is_new and not os.path.lexists(directory.script):
+            self._replaced |= dict.fromkeys(_files(directory))
+            self._register(directory)
+            write_new(directory.script, self._script(run.job), mode=0o777)
+            write_new(directory.settings, self._settings)
+            write_new_info(directory.info, self._info(directory, is_new=True))
+            return
         for file in _files(directory):
             self._replaced[file] = read_if_there(file)
         if self._replaced[directory.job_return] is not None:
             directory.job_return.unlink()
-        plan = self._plan
-        if plan.is_resubmission:
+        if self._plan.is_resubmission:
             reset_record(directory)
             return
         write_whole(directory.script, self._script(run.job), mode=0o777)
+        info = self._info(directory)
+        self._register(directory)
+        write_whole(directory.settings, self._settings)
+        write_info(directory.info, info)
+
+    def _info(self, directory: RunDirectory, *, is_new: bool = False) -> dict[str, Any]:
+        """Return the record of a run that waits for its start."""
+        plan = self._plan
         info = new_info(
             directory,
             scheduler=self._scheduler,
@@ -63,12 +78,15 @@ class RunFiles:
             command=plan.app.argv,
             environment=plan.app.environment,
             version=plan.version,
+            is_new=is_new,
         )
+        return info | self._waits_in
+
+    def _register(self, directory: RunDirectory) -> None:
+        """Register the directory of runs with the safe copy that they use, before a run there has a record."""
         if directory.path.parent not in self._registered:
             self._registered.add(directory.path.parent)
-            register_runs(plan.version, directory.path.parent)
-        write_whole(directory.settings, self._settings)
-        write_info(directory.info, info | self._waits_in)
+            register_runs(self._plan.version, directory.path.parent)
 
     def restore(self, runs: Sequence[PlannedRun]) -> None:
         """Restore the directories of runs that are not launched to what they were before `write`."""

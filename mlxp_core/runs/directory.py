@@ -65,6 +65,31 @@ class RunDirectory:
         return self.path / "metrics"
 
     @property
+    def artifacts(self) -> Path:
+        return self.path / "artifacts"
+
+    def make(self) -> bool:
+        """Make the directory, and the one of its record; return whether the latter is new, so that no run has used it.
+
+        Directories above the run's are not made: then it is not new.
+
+        Raises:
+            RunDirectoryError: A directory cannot be made.
+        """
+        try:
+            try:
+                self.metadata.mkdir()
+            except FileNotFoundError:  # mlxp_logging has made the run's directory already
+                self.path.mkdir()
+                if self.metadata != self.path:
+                    self.metadata.mkdir()
+        except (FileExistsError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        return True
+
+    @property
     def number(self) -> int | None:
         """The run's number; None if runs are not numbered here."""
         is_numbered = self.path.name.isdecimal() and (self.path.parent / NUMBERS).exists()
@@ -76,25 +101,29 @@ def has_files(path: str) -> bool:
     return any(files for _, _, files in os.walk(path))
 
 
-def allocate_run(root: Path) -> Path:
+def allocate_run(root: Path, last: int | None = None) -> Path:
     """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
 
     This is safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on
     the number of runs.
 
+    Args:
+        root: Directory of the numbered runs.
+        last: The last number that this process took there; None if it took none.
+
     Raises:
         RunDirectoryError: The directory cannot be made.
     """
     try:
-        _make_root(root)
-        number = _last_number(root) + 1
+        if last is None:
+            _make_root(root)
+        number = (_last_number(root) if last is None else last) + 1
         while True:
             try:
                 (root / str(number)).mkdir()
                 break
             except FileExistsError:
-                number += 1
-        _make_parts(root / str(number))
+                number = max(number, _last_number(root)) + 1
         _append_number(root, number)
     except OSError as error:
         raise cannot_write(root, error) from error
@@ -110,17 +139,12 @@ def open_run(root: Path, number: int) -> Path:
     path = root / str(number)
     try:
         _make_root(root)
-        _make_parts(path)
+        path.mkdir(exist_ok=True)
         if number > _last_number(root):
             _append_number(root, number)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
-
-
-def _make_parts(path: Path) -> None:
-    for name in ("metrics", "artifacts"):
-        (path / name).mkdir(parents=True, exist_ok=True)
 
 
 def _make_root(root: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from mlxp_core import yaml_files
 from mlxp_core.errors import RunRecordError
-from mlxp_core.files import read_regular, write_whole
+from mlxp_core.files import read_regular, write_new, write_whole
 from mlxp_core.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -65,6 +65,16 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
     write_whole(path, yaml_files.dump(info))
 
 
+def write_new_info(path: Path, info: dict[str, Any]) -> None:
+    """Write the first record in the directory of a run that has none.
+
+    Raises:
+        FileExistsError: There is a record.
+        RunDirectoryError: The record cannot be written.
+    """
+    write_new(path, yaml_files.dump(info))
+
+
 def main_file() -> str | None:
     """Return the file that this process was started with; None if there is none."""
     file = getattr(sys.modules["__main__"], "__file__", None)
@@ -81,8 +91,9 @@ def new_info(
     command: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
     version: dict[str, Any] | None = None,
+    is_new: bool = False,
 ) -> dict[str, Any]:
-    """Return the record of a run that has not started, with the number of attempts of an earlier run in its directory.
+    """Return the record of a run that has not started, with the starts of an earlier run in its directory.
 
     Args:
         run: Directory of the run.
@@ -93,11 +104,12 @@ def new_info(
         command: Command line that starts the application; None if there is none.
         environment: Variables that the command needs.
         version: Which code the run uses; None without mlxp_versioning.
+        is_new: Whether the directory is known to have no record.
 
     Raises:
         RunRecordError: The record of an earlier run in the directory is damaged.
     """
-    before = read_info(run.info)
+    before = {} if is_new else read_info(run.info)
     info: dict[str, Any] = {
         "status": RunStatus.STARTING.value,
         "attempts": before.get("attempts", 0),

@@ -69,7 +69,8 @@ def plan_runs(
         runs.append(_plan_run(context, app, common, overrides, number, waits=waits))
         undo.callback(remove_if_empty, runs[-1].directory)
     check_distinct(runs)
-    check_not_running([run.directory.path for run in runs if os.path.lexists(run.directory.info)])
+    old = [run.directory for run in runs if not run.is_new]
+    check_not_running([directory.path for directory in old if os.path.lexists(directory.info)])
     for run in runs:
         scheduler.check(run.job)
     if context.app is None:
@@ -113,7 +114,7 @@ def _plan_run(
             own,
         )
     job = Job(context.options.name, directory, app, groups)
-    return PlannedRun(job, overrides, short_path(directory.path, context.started_in))
+    return PlannedRun(job, overrides, short_path(directory.path, context.started_in), directory.make())
 
 
 def _common_overrides(context: SweepContext[Any]) -> tuple[str, ...]:
