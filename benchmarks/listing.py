@@ -24,6 +24,7 @@ from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, new_info, started, write_info
 from mlxp_core.runs.journal import SUBMISSIONS
 from mlxp_core.runs.plan_file import PlanFile
+from mlxp_core.runs.starts import new_start, new_start_id
 
 RUNS = 10_000
 # Runs of an array
@@ -33,7 +34,8 @@ ACTIVE = 500
 ROUNDS = 5
 SQUEUE = """#!/bin/sh
 echo query >> {log}
-for task in $(seq 0 {last}); do echo "{array}_$task|RUNNING|None"; done
+case "$*" in *%F*) exit ;; esac # jobs of scripts that were submitted by hand: none
+for task in $(seq 0 {last}); do echo "{array}_$task|RUNNING|None|/home/me/script.sh"; done
 """
 
 
@@ -83,8 +85,7 @@ def make_run(run: RunDirectory, job_id: str, overrides: list[str], *, is_active:
         "safe_copy": "/home/me/project/tutorial/.workdir/project/ab939138347fbf6ebbe6e4ac09e2c6fd6f40c040",
     }
     info = new_info(run, scheduler="SLURMScheduler", work_dir="/home/me", main_file="/home/me/main.py", version=version)
-    info["scheduler"]["scheduler_job_id"] = job_id
-    info = started(info, "/home/me")
+    info = started(info, "/home/me", new_start(new_start_id(), job_id))
     write_info(run.info, info if is_active else {**ended(info, None), "exit_status": 0})
     write_whole(run.path / "metadata" / "overrides.yaml", yaml.safe_dump(overrides))
     lines = [json.dumps({"loss": 1 / step, "accuracy": 1 - 1 / step, "step": step}) for step in range(1, 101)]
