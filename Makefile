@@ -66,6 +66,7 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/metrics.py
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
+	.venv-bench/ours/bin/python benchmarks/file_operations.py
 
 # The same Hydra and OmegaConf for all: newer pre-releases compose more slowly
 .venv-bench/installed: setup.py pyproject.toml

@@ -1,6 +1,6 @@
 """The cost of numbering a run as the directory fills: `python benchmarks/numbering.py`.
 
-It is compared, in the same rounds, with mkdir of the three directories of a numbered run.
+It is compared, in the same rounds, with mkdir of a directory.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ def main() -> None:
                 start = time.perf_counter()
                 allocate_run(ours)
                 middle = time.perf_counter()
-                for name in ("", "metrics", "artifacts"):
-                    (raw / f"{step}-{sample}" / name).mkdir()
+                (raw / f"{step}-{sample}").mkdir()
                 times[0].append(middle - start)
                 times[1].append(time.perf_counter() - middle)
             made += SAMPLES
