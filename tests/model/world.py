@@ -18,12 +18,13 @@ from tests.model.faults import Faults
 from tests.model.oracle import Job, Oracle
 from tests.programs import Result
 from tests.projects import Project
-from tests.support.cli import mlxp
 
 P = ParamSpec("P")
 W = TypeVar("W", bound="World")
 # A job that is started while it is cancelled is still cancelled
 _KILLED_UNTIL_S = 10
+# No command of `mlxp` that the model runs waits for runs
+_MLXP_ENDS_IN_S = 180
 
 
 class Violation(AssertionError):
@@ -115,7 +116,8 @@ class World:
 
     def mlxp(self, *arguments: str) -> Result:
         """Run the command `mlxp`; it may end as it likes, but not with a traceback."""
-        return self.note(f"mlxp {' '.join(arguments)}", mlxp(self.project, *arguments))
+        program = str(Path(self.project.python).with_name("mlxp"))
+        return self.note(f"mlxp {' '.join(arguments)}", self.project.call(program, *arguments, timeout=_MLXP_ENDS_IN_S))
 
     def note(self, command: str, result: Result, *, is_hydras: bool = False) -> Result:
         """Note what a command printed; it may not print a traceback, unless Hydra or Python may have been hit."""
