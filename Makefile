@@ -6,7 +6,7 @@ NEXT_HYDRA := hydra-core>=1.4.0rc1,<1.5
 # On CI, a busy shared machine, a failed test gets a second try, and the summary lists it with its traceback
 PYTEST := -m pytest -q -rsR $(if $(CI),--reruns 1 --rerun-show-tracebacks)
 
-.PHONY: demo test quick lint docs schedulers tests tests-quick tests-schedulers tests-next bench clean
+.PHONY: demo test quick lint docs schedulers tests tests-quick tests-schedulers tests-next soak bench clean
 
 demo: .venv/installed
 	cd example_app && ../.venv/bin/python main.py -m model=linear,mlp,deep optimizer=sgd,adam \
@@ -40,6 +40,12 @@ tests-next: .venv-next/installed
 
 tests-quick: .venv/installed
 	.venv/bin/python $(PYTEST) -n 2 -m "not scheduler and not slow"
+
+# Random sequences of a user's steps, in a process for each scheduler; each violation is printed as the code of a test
+SOAK_MIN ?= 60
+SOAK_ON ?= slurm,oar
+soak: .venv/installed schedulers
+	.venv/bin/python -m tests.model.soak $(SOAK_MIN) $(SOAK_ON)
 
 # SLURM and OAR on this machine; nothing where they cannot be, and there the tests say why they are left out
 schedulers: .venv-uv/bin/uv

@@ -131,7 +131,7 @@ def test_a_second_start_is_refused(app: App) -> None:
     app.run(LOGGING)
     process = app.start(app.python, "main.py", "-m", "hydra/launcher=local", LOGGING, "action=sleep600")
     run = app.directory / "logs" / "2"
-    app.wait_for(lambda: (run / "metadata" / "info.yaml").exists() and info(run).get("status") == "RUNNING")
+    app.wait_for(lambda: run.exists() and info(run).get("status") == "RUNNING")
     record = (run / "metadata" / "info.yaml").read_bytes()
     again = app.call("bash", str(run / "script.sh"))
     assert again.status == REFUSED
