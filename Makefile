@@ -73,10 +73,11 @@ bench: .venv-bench/installed
 	.venv-bench/ours/bin/python benchmarks/safe_copy.py
 	.venv-bench/ours/bin/python benchmarks/listing.py
 	.venv-bench/ours/bin/python benchmarks/file_operations.py
+	.venv-bench/ours/bin/python benchmarks/results.py
 
 # The same Hydra and OmegaConf for all: newer pre-releases compose more slowly
 .venv-bench/installed: setup.py pyproject.toml
-	./tests/make-venv $(PYTHON) .venv-bench/ours .
+	./tests/make-venv $(PYTHON) .venv-bench/ours '.[results]'
 	.venv-bench/ours/bin/pip freeze | grep -iE '^(hydra-core|omegaconf)==' > .venv-bench/hydra.txt
 	./tests/make-venv $(PYTHON) .venv-bench/plain -r .venv-bench/hydra.txt
 	./tests/make-venv $(PYTHON) .venv-bench/submitit -r .venv-bench/hydra.txt hydra-submitit-launcher

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_namespace_packages, find_packages, setup
 
+RESULTS = ["pandas>=2", "polars>=1", "orjson>=3.9"]
+
 setup(
     name="hydra-mlxp",
     version="0.1.0",
@@ -28,11 +30,14 @@ setup(
         "click>=8.1",
     ],
     extras_require={
+        # what the data frames of read_runs need; orjson reads metrics faster
+        "results": RESULTS,
         # what example_app needs
         "example": ["numpy>=1.26", "scikit-learn>=1.3"],
         # what `make docs` needs
         "docs": ["sphinx>=7.4", "myst-parser>=4", "furo>=2024.8", "sphinx-click>=6", "sphinx-design>=0.6"],
         "dev": [
+            *RESULTS,
             "pytest>=8",
             "hypothesis>=6",
             "pexpect>=4.9",

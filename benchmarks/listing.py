@@ -51,7 +51,7 @@ def make_runs(root: Path) -> None:
         for number in range(first, first + SWEEP):
             run = RunDirectory(root / str(number), "metadata")
             job_id = f"{first}_{number - first}"
-            overrides = [f"optimizer.lr={number / 1e5}", f"seed={number % 10}", "model=deep"]
+            overrides = [f"optimizer.lr={number // 10 / 1e5}", f"seed={number % 10}", "model=deep"]
             make_run(run, job_id, overrides, is_active=number > RUNS - ACTIVE)
             entry = {"directory": str(run.path), "output_subdir": "metadata", "sweep_overrides": overrides}
             runs.append({**entry, "overrides": [overrides]})
@@ -60,6 +60,7 @@ def make_runs(root: Path) -> None:
         PlanFile(
             scheduler="mlxp_core.schedulers.slurm.SLURMScheduler",
             options={},
+            after=[],
             array_size=SWEEP,
             runs=runs,
             app={"cwd": str(root), "environment": {}},

@@ -63,6 +63,10 @@ class ConditionError(WrongUseError):
     """A condition on runs cannot be parsed."""
 
 
+class ExtraMissingError(MlxpError, ImportError):
+    """An optional library is not installed."""
+
+
 class GitError(MlxpError):
     """A git command failed, or the state of the repository does not allow the operation."""
 

@@ -15,11 +15,12 @@ from mlxp_core.cli.rerun import rerun
 from mlxp_core.cli.resubmit import resubmit
 from mlxp_core.cli.resume import resume
 from mlxp_core.cli.show import show
+from mlxp_core.cli.table import table
 from mlxp_core.cli.watch import watch
 from mlxp_core.errors import MlxpError, WrongUseError
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Look at runs": (ls, show, log, watch),
+    "Look at runs": (ls, show, log, watch, table),
     "Start runs again": (resume, resubmit, rerun),
     "Cancel and delete": (cancel, clean),
 }

@@ -37,6 +37,7 @@ def print_table(
     *,
     spare: Sequence[str] = (),
     numbers: Collection[int] = (),
+    hint: str = "Choose with --columns.",
 ) -> None:
     """Print a table: fitted to the terminal, with colors if it has them; complete and plain in a pipe.
 
@@ -45,6 +46,7 @@ def print_table(
         rows: Cells of each row.
         spare: Columns to leave out first if the terminal is too narrow, in this order.
         numbers: Places of the columns whose cells may be numbers.
+        hint: What the user can do if columns do not fit.
     """
     if not sys.stdout.isatty():
         say("\n".join(lines(lay_out(columns, rows, numbers=numbers))))
@@ -53,7 +55,7 @@ def print_table(
     has_colors = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     say("\n".join(terminal_lines(layout, has_colors=has_colors)), styled=True)
     if layout.left_out:
-        say(f"{left_out(layout)} Choose with --columns.")
+        say(f"{left_out(layout)} {hint}")
 
 
 def terminal_lines(layout: Layout, *, has_colors: bool) -> list[str]:

@@ -26,10 +26,11 @@ class FileCache:
 
     Args:
         directory: Absolute directory of the files. None to keep nothing, for a few files.
+        name: Name of the cache's own file; each kind of value has a cache of its own.
     """
 
-    def __init__(self, directory: Path | None) -> None:
-        self._file = directory / _NAME if directory else None
+    def __init__(self, directory: Path | None, name: str = _NAME) -> None:
+        self._file = directory / name if directory else None
         self._prefix_length = len(str(directory)) + 1 if directory else 0
         # By the file's path below the directory: its properties when it was read, and the value
         self._known = self._load()
@@ -62,16 +63,19 @@ class FileCache:
         return entry[1]
 
     def save(self) -> None:
-        """Write the values that were used since this cache was made, if they differ from the saved ones."""
-        if self._file is None or self._used == self._saved:
+        """Write the values of files of those runs that were used since this cache was made, if they have changed."""
+        runs = {_top(name) for name in self._used}
+        # Another command may read other files of the same runs; those of deleted runs are not kept
+        kept = {name: entry for name, entry in self._known.items() if _top(name) in runs}
+        if self._file is None or kept == self._saved:
             return
         try:
             if self._file.parent.stat().st_uid != os.getuid():
                 return
-            write_whole(self._file, json.dumps({"format": _FORMAT, "files": self._used}))
+            write_whole(self._file, json.dumps({"format": _FORMAT, "files": kept}))
         except (OSError, RunDirectoryError, TypeError, ValueError):  # a full disk, a date in a record
             return
-        self._saved = dict(self._used)
+        self._saved = kept
 
     def _load(self) -> dict[str, list[Any]]:
         if self._file is None:
@@ -83,3 +87,7 @@ class FileCache:
             return {name: [list(properties), value] for name, (properties, value) in kept["files"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
+
+
+def _top(name: str) -> str:
+    return name.partition("/")[0]
