@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from mlxp_core.callbacks.first_process import keep_out, keeps_nothing, with_world_size
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.recorded_start import claim_run, job_id_of, keeps_record
 from mlxp_core.config.effective import settings_in_force
@@ -19,8 +20,11 @@ from mlxp_core.config.settings_file import NO_SCHEDULER, Settings, settings_text
 from mlxp_core.errors import AppCommandError
 from mlxp_core.files import write_whole
 from mlxp_core.jobs.app_command import current_app_command
+from mlxp_core.jobs.script import RUN_MARKER
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import ended, main_file, new_info, read_info, started, write_info
+from mlxp_core.runs.ranks import is_first_process
+from mlxp_core.runs.rendezvous import set_run_of_children
 from mlxp_core.runs.start_lock import release_lock
 from mlxp_core.runs.starts import new_start, new_start_id, start_id, update_record
 from mlxp_core.versioning.copy_usage import register_runs
@@ -35,15 +39,19 @@ class JobCallback(Callback):
     """Keep the record of a run in a job of our launchers; the command of every such job names this callback.
 
     Args:
-        task: Index of the task in the job; only a process of task 0 keeps the record (see `recorded_start`).
         keep_return: Whether to store the JobReturn for a launch that waits for it.
     """
 
-    def __init__(self, task: int | str = 0, keep_return: bool = False) -> None:
+    def __init__(self, keep_return: bool = False) -> None:
         self.keep_return = keep_return
         # The start whose record this process keeps; None if it keeps none
         self.start: str | None = None
         self.process_id: int | None = None
+
+    @stops_hydra
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if not is_first_process(os.environ):
+            keep_out(config, os.environ.get(RUN_MARKER))  # Lightning 1.x gives the working directory instead
 
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -53,7 +61,7 @@ class JobCallback(Callback):
         run, work_dir = run_directory(config), config.hydra.runtime.cwd
         info = read_info(run.info) or new_info(run, scheduler=None, work_dir=work_dir, main_file=main_file())
         info = started(info, work_dir, new_start(self.start, job_id_of(config)))
-        write_info(run.info, _with_changed_files(info))
+        write_info(run.info, with_world_size(_with_changed_files(info)))
         # Hydra 1.3 calls no hook after sys.exit. The script records the exit status, but not the modules
         atexit.register(_record_modules, run, self.start, self.process_id)
 
@@ -64,7 +72,7 @@ class JobCallback(Callback):
         run, start, error = run_directory(config), self.start, _error(job_return)
 
         def change(info: dict[str, Any]) -> dict[str, Any]:
-            info = _with_modules(run, ended(info, error))
+            info = with_world_size(_with_modules(run, ended(info, error)))  # Lightning has started its processes by now
             # The script's last command finds its start here, and needs no Python to record exit status 0
             return info if error else {**info, "completed_start": start}
 
@@ -97,6 +105,9 @@ class RecordingCallback(Callback):
         if in_job(config):
             return
         run, work_dir = run_directory(config), config.hydra.runtime.cwd
+        set_run_of_children(run.path)
+        if keeps_nothing(run):
+            return
         self.start, self.process_id = new_start_id(), os.getpid()
         claim_run(run, self.start, None)
         if self.keeps_record(config):
@@ -114,7 +125,8 @@ class RecordingCallback(Callback):
                 version=self.version,
             )
             register_runs(self.version, run.path.parent)
-            write_info(run.info, _with_changed_files(started(new, work_dir, new_start(self.start, None))))
+            info = started(new, work_dir, new_start(self.start, None))
+            write_info(run.info, with_world_size(_with_changed_files(info)))
             if self.settings is not None:
                 write_whole(run.settings, self.settings)
             # Hydra calls no hook after sys.exit or Ctrl-C
@@ -122,9 +134,10 @@ class RecordingCallback(Callback):
 
     @stops_hydra
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        set_run_of_children(None)
         if self.start is not None and self.keeps_record(config) and os.getpid() == self.process_id:
             run, error = run_directory(config), _error(job_return)
-            update_record(run.info, self.start, lambda info: _with_modules(run, ended(info, error)))
+            update_record(run.info, self.start, lambda info: with_world_size(_with_modules(run, ended(info, error))))
             atexit.unregister(_record_exit)
             release_lock(run.lock)
 

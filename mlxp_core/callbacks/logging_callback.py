@@ -9,9 +9,17 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from mlxp_core.callbacks.first_process import (
+    directory_of_first,
+    keep_out,
+    keeps_nothing,
+    overrides_to_keep_out,
+    pass_on_directory,
+)
 from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.job_callback import RecordingCallback
 from mlxp_core.callbacks.recorded_start import keeps_record
@@ -46,6 +54,8 @@ class LoggingCallback(RecordingCallback):
         self.given = {"parent_log_dir": parent_log_dir, "forced_log_id": forced_log_id}
         # The name of each run's directory, by the job's number
         self.numbers: dict[int, str] = {}
+        # Whether the runs are started by one of our launchers: none of them is run by another process of this command
+        self.launches = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the callback in a worker process of another launcher (joblib, submitit)."""
@@ -66,6 +76,9 @@ class LoggingCallback(RecordingCallback):
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.run.dir = f"{literal(str(self.root))}/${{mlxp_run_number:0}}"
                 config.hydra.output_subdir = OUTPUT_SUBDIR
+            if first := directory_of_first(self.root, "0", config.hydra.overrides.task):
+                self.numbers[0] = first.name
+                keep_out(config, str(first))
 
     @stops_hydra
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -77,10 +90,23 @@ class LoggingCallback(RecordingCallback):
             "hydra.sweep.subdir": "${mlxp_run_number:${hydra.job.num}}",
             "hydra.output_subdir": OUTPUT_SUBDIR,
         }
+        # A directory for the sweep's own files: multirun.yaml, submissions.jsonl, results of a sweeper
+        own = self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}")
+        first = self._sweep_of_first(config, own)
+        more = overrides_to_keep_out(config) if first else []
         with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.overrides.hydra.extend([override(*item) for item in overrides.items()])
-            # A directory for the sweep's own files: multirun.yaml, submissions.jsonl, results of a sweeper
-            config.hydra.sweep.dir = str(self.root / "sweeps" / time.strftime(f"%Y-%m-%d_%H-%M-%S_{os.getpid()}"))
+            config.hydra.overrides.hydra.extend([*(override(*item) for item in overrides.items()), *more])
+            config.hydra.sweep.dir = str(first or own)
+
+    def _sweep_of_first(self, config: DictConfig, own: Path) -> Path | None:
+        """Return the directory of the same sweep in the first process; None if this process has the sweep itself."""
+        self.launches = config.hydra.launcher._target_.startswith("hydra_plugins.mlxp.")
+        if self.launches:
+            return None
+        first = directory_of_first(self.root, "sweep", config.hydra.overrides.task)
+        if first is None:
+            pass_on_directory(self.root, "sweep", own, config.hydra.overrides.task)
+        return first
 
     def _prepare(self, config: DictConfig) -> None:
         settings = read_settings(config)
@@ -94,13 +120,12 @@ class LoggingCallback(RecordingCallback):
     @stops_hydra
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_job_start(config, **kwargs)
-        # Of several processes of a job, only the one that keeps the record writes metrics
-        keeps = not in_job(config) or keeps_record(config)
+        # Of several processes of a run, only the one that keeps the record writes metrics
         run = run_directory(config)
+        keeps = keeps_record(config) if in_job(config) else not keeps_nothing(run)
         try:
-            if keeps:
-                for directory in (run.metrics, run.artifacts):
-                    directory.mkdir(exist_ok=True)
+            for directory in (run.metrics, run.artifacts):
+                directory.mkdir(exist_ok=True)
             start_metrics(run.metrics if keeps else None)
         except OSError as error:
             log.warning("Metrics go only to the job's log: %s cannot be used (%s).", run.metrics, error)
@@ -117,10 +142,21 @@ class LoggingCallback(RecordingCallback):
         """Return the number of a job's run; the first call for a job allocates it."""
         if job_number not in self.numbers:
             try:
-                self.numbers[job_number] = self._allocate().name
+                self.numbers[job_number] = self._directory(job_number).name
             except MlxpError as error:
                 raise SystemExit(str(error)) from error
         return self.numbers[job_number]
+
+    def _directory(self, job_number: int) -> Path:
+        """Return the directory of the first process; the first process itself allocates one."""
+        if self.launches:
+            return self._allocate()
+        job, overrides = str(job_number), HydraConfig.get().overrides.task
+        path = directory_of_first(self.root, job, overrides)
+        if path is None:
+            path = self._allocate()
+            pass_on_directory(self.root, job, path, overrides)
+        return path
 
     def _allocate(self) -> Path:
         if self.forced_log_id == -1 and self.numbers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from omegaconf import DictConfig
 
 from mlxp_core.callbacks.hooks import in_job, run_directory
@@ -9,6 +11,7 @@ from mlxp_core.errors import RunActiveError
 from mlxp_core.files import cannot_write
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import read_info
+from mlxp_core.runs.ranks import is_first_process
 from mlxp_core.runs.start_lock import holds_lock, lock_run
 from mlxp_core.runs.starts import BY_HAND, current_start, is_alive_here, start_id, this_process
 
@@ -16,14 +19,14 @@ from mlxp_core.runs.starts import BY_HAND, current_start, is_alive_here, start_i
 def keeps_record(config: DictConfig) -> bool:
     """Return whether this process keeps the record of the run in its job; the first call of a process decides.
 
-    Another process of the same start (another rank of a distributed application) keeps none.
+    Only the first process of a run does, and if nothing says which one that is, the first one to ask.
 
     Raises:
         RunActiveError: Another start of the run has not ended.
         RunDirectoryError: The run directory cannot be written.
     """
     assert in_job(config)
-    if int(config.hydra.callbacks.mlxp_job.get("task", 0)) != 0:
+    if not is_first_process(os.environ):
         return False
     return claim_run(run_directory(config), start_id(), job_id_of(config))
 

@@ -9,12 +9,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mlxp_core.callbacks.first_process import pass_on_version, stop_others, version_of_first
 from mlxp_core.callbacks.hooks import in_job, stops_hydra
 from mlxp_core.callbacks.job_callback import RecordingCallback
 from mlxp_core.callbacks.restart_in_copy import received_version, restart
 from mlxp_core.config.effective import has_project_launcher, read_settings
-from mlxp_core.errors import AppCommandError
+from mlxp_core.errors import AppCommandError, MlxpError
 from mlxp_core.jobs.app_command import application_files, current_app_command
+from mlxp_core.runs.ranks import is_first_process
+from mlxp_core.runs.rendezvous import run_of_parent
 from mlxp_core.schedulers.choice import resolve_scheduler
 from mlxp_core.versioning.source_roots import is_installed
 from mlxp_core.versioning.version import ResolvedVersion, Version, VersioningOptions
@@ -54,7 +57,8 @@ class VersioningCallback(RecordingCallback):
 
     @stops_hydra
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if not in_job(config):
+        # A process that the first one of the run has started runs its code already
+        if not in_job(config) and run_of_parent(os.environ) is None:
             self._resolve(config)
 
     @stops_hydra
@@ -66,6 +70,8 @@ class VersioningCallback(RecordingCallback):
     def _resolve(self, config: DictConfig) -> None:
         if not _resolved and (received := received_version(config)):
             _resolved.append(received)
+        if not _resolved and not is_first_process(os.environ):
+            self._use(config, version_of_first(self._options(config).parent_work_dir))
         if not _resolved:
             self._ask(config)
         self.resolved_version = _resolved[0]
@@ -78,13 +84,7 @@ class VersioningCallback(RecordingCallback):
         from mlxp_core.versioning.repository import Repository
         from mlxp_core.versioning.resolution import resolve_version
 
-        values = read_settings(config).section("version_manager", **self.given)
-        options = VersioningOptions(
-            **self.choices,
-            parent_work_dir=Path(os.path.realpath(values["parent_work_dir"])),
-            compute_requirements=values["compute_requirements"],
-            links=self.links,
-        )
+        options = self._options(config)
         if options.run_from != "repository":
             current_app_command(config)  # fails before any question if no command line can restart the program
 
@@ -93,12 +93,30 @@ class VersioningCallback(RecordingCallback):
 
         def use(version: Version) -> None:
             resolved = ResolvedVersion(version.record(), Path.cwd())
+            pass_on_version(options.parent_work_dir, resolved.version)
             if version.safe_copy is not None:
                 warn_of_missing_configs(config, repository, version, self.links)
-                restart(config, resolved)
-            _resolved.append(resolved)
+            self._use(config, resolved)
 
-        resolve_version(options, repository, app_files, use)
+        try:
+            resolve_version(options, repository, app_files, use)
+        except MlxpError:
+            stop_others(config, options.parent_work_dir)
+            raise
+
+    def _options(self, config: DictConfig) -> VersioningOptions:
+        values = read_settings(config).section("version_manager", **self.given)
+        return VersioningOptions(
+            **self.choices,
+            parent_work_dir=Path(os.path.realpath(values["parent_work_dir"])),
+            compute_requirements=values["compute_requirements"],
+            links=self.links,
+        )
+
+    def _use(self, config: DictConfig, resolved: ResolvedVersion) -> None:
+        if resolved.version["safe_copy"] is not None:
+            restart(config, resolved)
+        _resolved.append(resolved)
 
 
 def _source_files() -> list[Path]:

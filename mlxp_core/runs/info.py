@@ -31,7 +31,7 @@ class RunStatus(str, Enum):
 
 
 # Entries that a new start of the run does not keep
-_OF_ONE_START = ("error", "exit_status", "completed_start", "waits_in")
+_OF_ONE_START = ("error", "exit_status", "completed_start", "waits_in", "world_size")
 
 
 def read_info(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mlxp_core.jobs.record_end import record_exit_status
 from mlxp_core.jobs.script import Job, job_script
 from mlxp_core.runs.directory import RunDirectory
 from mlxp_core.runs.info import RunStatus, read_info
+from mlxp_core.runs.ranks import as_first_process
 from mlxp_core.runs.starts import BY_HAND, start_of_script
 
 _JOB_ID = "MLXP_LOCAL_JOB_ID"
@@ -99,7 +100,7 @@ class LocalScheduler:
 
     def _start(self, run: RunDirectory, job_id: str) -> Process:
         argv = [self.options.shell, str(run.script)]
-        environment = {**os.environ, _JOB_ID: job_id}
+        environment = {**as_first_process(os.environ), _JOB_ID: job_id}
         return start_session(argv, env=environment, stdout=run.stdout, stderr=run.stderr)
 
 

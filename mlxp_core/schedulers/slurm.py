@@ -12,7 +12,7 @@ from typing import Any
 from mlxp_core.config.options import SLURMOptions, lines_of
 from mlxp_core.errors import OptionError, SchedulerUnavailableError
 from mlxp_core.jobs.array_script import Array
-from mlxp_core.jobs.script import Job
+from mlxp_core.jobs.script import Job, shell_word
 from mlxp_core.schedulers.base import Scheduler, last_bytes
 from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.schedulers.requeue import Requeue
@@ -114,17 +114,33 @@ class SLURMScheduler(Scheduler):
                 f"The job name must have at most {_LONGEST_NAME} bytes on SLURM, got {len(job.name.encode())}."
             )
 
+    def setup_lines(self, job: Job) -> list[str]:
+        if not self._many_tasks:
+            return []
+        python = shell_word(job.app.argv[0])
+        port = 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
+        return [
+            "# For torch.distributed: an address and a free port of this run, and the rank of each task.",
+            'if [ "$SLURM_JOB_ID" ]; then',
+            "    first_host=127.0.0.1",
+            '    if [ "$SLURM_JOB_NUM_NODES" != 1 ]; then',
+            '        first_host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+            "    fi",
+            '    export MASTER_ADDR="${MASTER_ADDR:-$first_host}"',
+            f"    export MASTER_PORT=\"${{MASTER_PORT:-$({python} -S -c '{port}')}}\"",
+            f"    export LOCAL_WORLD_SIZE={self.options.tasks_per_node or 1}",
+            "fi",
+            "as_task='export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID NODE_RANK=$SLURM_NODEID "
+            'WORLD_SIZE=$SLURM_NTASKS; exec "$@"\'',
+        ]
+
     def command_prefix(self) -> list[str]:
         if not self._many_tasks:
             return []
         # Since 22.05 srun does not inherit --cpus-per-task from sbatch (manual page of srun). By hand, outside of a
         # job, the command runs once; in an interactive step (srun --pty) it shares the step's resources.
         cpus = f" --cpus-per-task={self.options.cpus_per_task}" if self.options.cpus_per_task else ""
-        return [f"${{SLURM_JOB_ID:+srun --overlap{cpus}}}"]
-
-    def extra_overrides(self) -> list[str]:
-        # With several tasks, only the first one keeps the run's record
-        return ["'++hydra.callbacks.mlxp_job.task=${oc.env:SLURM_PROCID,0}'"] if self._many_tasks else []
+        return [f'${{SLURM_JOB_ID:+srun --overlap{cpus} sh -c "$as_task" sh}}']
 
     @property
     def _many_tasks(self) -> bool:
