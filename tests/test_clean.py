@@ -329,7 +329,7 @@ def test_a_script_started_by_hand(project: Project) -> None:
     """Neither the run nor its copy is deleted before the start is recorded."""
     project.launch("-m", "x=1", "hydra/launcher=local")
     script = project.directory / "logs" / "1" / "script.sh"
-    script.write_text(script.read_text().replace("start_time=", "sleep 100\nstart_time=", 1))
+    script.write_text(script.read_text().replace("export MLXP_START=", "sleep 100\nexport MLXP_START=", 1))
     again = project.start("bash", str(script))
     wait_until(lambda: again.pid in running_scripts().values(), 100)
     try:

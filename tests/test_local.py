@@ -178,16 +178,20 @@ def test_signals(app: App, shell: str, number: signal.Signals, when: str) -> Non
 
 @pytest.mark.once
 def test_an_earlier_record_does_not_count(app: App) -> None:
-    """The script runs again, after its program was removed."""
-    app.sweep("x=1", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
-    assert info(app.directory / "logs" / "1")["status"] == "COMPLETE"
+    """The scripts run again, after their program was removed; a completed run stays completed."""
+    app.run("-m", "action=null,raise", "hydra/launcher=local", "hydra/callbacks=mlxp_logging")
+    runs = [app.directory / "logs" / name for name in "12"]
+    complete = info(runs[0])
+    assert (complete["status"], info(runs[1])["status"]) == ("COMPLETE", "FAILED")
     (app.directory / "main.py").unlink()
-    time.sleep(1)  # times are in seconds
-    app.call("bash", "logs/1/script.sh")
-    record = info(app.directory / "logs" / "1")
+    for run in runs:
+        app.call("bash", str(run / "script.sh"))
+    assert info(runs[0]) == complete
+    record = info(runs[1])
     assert record["status"] == "FAILED"
     assert record["error"]["message"] == "exit status 2 before the run started (see log.stderr)"
     assert record["start_time"] is None
+    assert len(record["starts"]) == 2
 
 
 @pytest.mark.once

@@ -95,7 +95,7 @@ def test_killed_at_each_step(app: App) -> None:
     launch(["whole"])  # "failed", because this application does not record its runs
     steps = (app.directory / "steps").read_text().split()
     plan, start = steps.index("os.rename:plan.json") + 1, steps.index("open:submissions.jsonl") + 1
-    assert plan < steps.index("os.rename:info.yaml") + 1 < start
+    assert plan < steps.index("open:info.yaml") + 1 < start
     before, after = [plan - 1, plan], [plan + 1, start - 1, *range(start, len(steps) + 1)]
     assert len(after) < 20
     for step in (*before, *after):

@@ -47,7 +47,7 @@ def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureReques
         assert statuses(app, forgetting(app)) == ["CANCELLED", "CANCELLED"]
         (record,) = app.directory.rglob("job-states.jsonl")
         record.write_text("no JSON\n")
-        assert statuses(app, forgetting(app)) == ["UNKNOWN", "UNKNOWN"]
+        cluster.wait_for(lambda: statuses(app, forgetting(app)) == ["UNKNOWN", "UNKNOWN"])
 
 
 def test_while_running(scheduler: Cluster, request: pytest.FixtureRequest) -> None:
