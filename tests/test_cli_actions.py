@@ -235,7 +235,7 @@ def test_resubmit(scheduler: Cluster) -> None:
     assert result.status == 0, result.text
     assert "Skipped 1 CANCELLED run: logs/5. Name runs to resubmit them." in result.stdout
     assert len(scheduler.job_ids(app)) == 8
-    assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted.\n"
+    assert mlxp(app, "resume").stdout == "Nothing to resume: all runs of 3 launches are submitted or started.\n"
 
 
 def test_resubmit_is_killed(scheduler: Cluster) -> None:

@@ -314,7 +314,7 @@ def test_a_refusal_and_a_lost_answer(slurm: Cluster) -> None:
     slurm.wait_for_runs(app, 2)  # now its record shows that it was accepted
     app.write("pbs.py", PBS)
     result = resume(app)
-    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted or started.\n", result.text
     slurm.wait_for(lambda: info(app.directory / "logs/2")["status"] == "COMPLETE")
     assert_each_ran_once(slurm, app, 2)
 

@@ -37,6 +37,7 @@ def kill_while_run_1_runs(app: App) -> Path:
     process = app.start(app.python, "main.py", "-m", "x=1,2,3,4", *LOCAL)
     wait_until(lambda: (app.directory / "ran-1").exists())
     assert statuses(app) == {"1": "RUNNING", "2": "PENDING", "3": "PENDING", "4": "PENDING"}
+    assert "launch-1 is skipped: its program is running, and starts its runs itself." in mlxp(app, "resume").stdout
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     (sweep,) = app.directory.glob("logs/sweeps/*")
@@ -62,7 +63,7 @@ def test_resume_starts_the_rest(app: App) -> None:
     wait_until(lambda: statuses(app)["1"] != "RUNNING")
     assert statuses(app) == {"1": "COMPLETE", "2": "COMPLETE", "3": "FAILED", "4": "COMPLETE"}
     assert [(app.directory / f"ran-{x}").read_text() for x in range(1, 5)] == ["ran\n"] * 4
-    assert resume(app).stdout == "Nothing to resume: all runs of 1 launch are submitted.\n"
+    assert resume(app).stdout == "Nothing to resume: all runs of 1 launch are submitted or started.\n"
     result = mlxp(app, "resubmit", "--failed")
     assert "logs/3" in result.stdout
     assert (app.directory / "ran-3").read_text() == "ran\n" * 2
@@ -139,7 +140,7 @@ def test_a_damaged_record(app: App) -> None:
         (mlxp(app, "resubmit", "1"), f"logs/1 is not submitted: it is DAMAGED ({record} is damaged).\n"),
         (mlxp(app, "resubmit", "--failed"), f"logs/1 is not submitted: it is DAMAGED ({record} is damaged).\n"),
         (mlxp(app, "rerun", "1"), f"logs/1 cannot be started again: {record} is damaged.\n"),
-        (resume(app), "Nothing to resume: all runs of 1 launch are submitted.\n"),
+        (resume(app), "Nothing to resume: all runs of 1 launch are submitted or started.\n"),
         (app.run(*forced), f"The record of a run is damaged: {record}. "),
         (app.run("-m", *LOCAL, *forced), f"The record of a run is damaged: {record}. "),
         (app.call("bash", "logs/1/script.sh"), f"The record of a run is damaged: {record}. "),

@@ -50,7 +50,7 @@ def assert_done(cluster: Cluster, app: App, names: Sequence[str], ran_once: Iter
     """Check that everything is submitted and recorded, that each run ran once, and that nothing is left to resume."""
     result = app.call(app.python, "-c", "import main; main.resume_each()", env={"LAUNCHES": " ".join(names)})
     said = re.sub(r"^Never launched: .*\n", "", result.stdout, flags=re.MULTILINE)
-    assert said == "Nothing to resume: all runs of 1 launch are submitted.\n" * len(names), result.text
+    assert said == "Nothing to resume: all runs of 1 launch are submitted or started.\n" * len(names), result.text
     wait_for_all(cluster, app)
     values = dict.fromkeys(ran_once or [f"{name}-{x}" for name in names for x in range(3)], 1)
     assert ran(app) == values
@@ -140,7 +140,7 @@ def test_interrupted_and_resumed_twice_at_once(slurm: Cluster) -> None:
     two = [app.start(str(Path(app.python).with_name("mlxp")), "resume", f"logs/sweeps/{sweep.name}") for _ in "12"]
     said = sorted(process.communicate(timeout=900)[0] for process in two)
     assert [process.returncode for process in two] == [0, 0]
-    assert said[0].endswith("Nothing to resume: all runs of 1 launch are submitted.\n")
+    assert said[0].endswith("Nothing to resume: all runs of 1 launch are submitted or started.\n")
     assert f"launch-1: submitting logs/{submitted + 1}-40 to SLURM:\n" in said[1]
     assert_done(slurm, app, ["logs"], {f"a-{x}" for x in range(40)})
 
@@ -160,7 +160,7 @@ def test_directories_taken_since(slurm: Cluster) -> None:
     assert "launch-2: submitting old/2 to SLURM:\n" in result.stdout
     wait_for_all(slurm, app)
     assert ran(app) == {"old-1": 1, "new-2": 1}
-    assert resume(app, "old").stdout.endswith("Nothing to resume: all runs of 3 launches are submitted.\n")
+    assert resume(app, "old").stdout.endswith("Nothing to resume: all runs of 3 launches are submitted or started.\n")
 
 
 def shim(app: App, text: str) -> dict[str, str]:
@@ -187,7 +187,7 @@ def test_started_by_hand(slurm: Cluster) -> None:
     found = listed(app)
     assert [status for status, _ in found.values()] == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
     assert [info(app.directory / "logs" / str(run))["attempts"] for run in range(1, 5)] == [1, 2, 1, 1]
-    assert resume(app).stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
+    assert resume(app).stdout == "Nothing to resume: all runs of 2 launches are submitted or started.\n"
 
 
 @pytest.mark.once
@@ -206,7 +206,7 @@ def test_starts_by_the_request(slurm: Cluster) -> None:
     record.write_text(yaml.safe_dump({**yaml.safe_load(record.read_text()), **waiting}, sort_keys=False))
     for _ in "12":
         result = resume(app, env=forgetting(app))
-        assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+        assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted or started.\n", result.text
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [entry["job_id"] for entry in entries] == ["", *job_ids[1:]]  # what is not known is not made up
     assert list(statuses(app).values())[1:] == ["COMPLETE", "COMPLETE"]
@@ -270,12 +270,12 @@ def test_resume_during_two_launches(slurm: Cluster) -> None:
         os.killpg(process.pid, signal.SIGCONT)
     said, _ = resuming.communicate(timeout=900)
     assert resuming.returncode == 0
-    assert said.endswith("Nothing to resume: all runs of 2 launches are submitted.\n")
+    assert said.endswith("Nothing to resume: all runs of 2 launches are submitted or started.\n")
     for process in launches:
         process.communicate(timeout=900)
         assert process.returncode == 0
     result = resume(app, "logs")
-    assert result.stdout == "Nothing to resume: all runs of 2 launches are submitted.\n"
+    assert result.stdout == "Nothing to resume: all runs of 2 launches are submitted or started.\n"
     wait_for_all(slurm, app)
     assert ran(app) == {f"{name}-{x}": 1 for name in ("a", "b") for x in range(60)}
     assert len(slurm.job_ids(app)) == 120
@@ -310,7 +310,7 @@ def test_the_answers_are_lost(scheduler: Cluster, directory: str) -> None:
     install(app)
     noted = lost(scheduler, app)
     result = resume(app, "lost")
-    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted or started.\n", result.text
     (record,) = app.directory.rglob("submissions.jsonl")
     assert read_record(record) == noted
     assert ran(app) == {f"lost-{x}": 1 for x in range(3)}
@@ -330,7 +330,7 @@ def test_squeue_forgets(slurm: Cluster, accounts: bool, directory: str) -> None:
     if not accounts:
         app.write("bin/sacct", "#!/bin/sh\necho Slurm accounting storage is disabled >&2; exit 1\n").chmod(0o755)
     result = resume(app, "lost", env={"PATH": f"{forgets.parent}:{app.environment['PATH']}"})
-    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted.\n", result.text
+    assert result.stdout == "Nothing to resume: all runs of 1 launch are submitted or started.\n", result.text
     (record,) = app.directory.rglob("submissions.jsonl")
     assert {run for run, _ in read_record(record)} == {run for run, _ in noted}
     assert (read_record(record) == noted) == accounts

@@ -17,6 +17,7 @@ from mlxp_core.launch.launch import Launch, lock_launch, make_directory
 from mlxp_core.launch.local import local_launch
 from mlxp_core.launch.plan import PLAN, Plan, PlannedRun, run_ranges
 from mlxp_core.launch.submitted import submitted_jobs
+from mlxp_core.locks import is_held
 from mlxp_core.paths import path_ranges, short_path
 from mlxp_core.runs.directory import has_files
 from mlxp_core.runs.discovery import find_runs, has_record
@@ -55,7 +56,7 @@ def resume(directory: Path) -> int:
         )
     if not sum(totals):
         number = "1 launch" if len(totals) == 1 else f"{len(totals)} launches"
-        console.say(f"Nothing to resume: all runs of {number} are submitted.")
+        console.say(f"Nothing to resume: all runs of {number} are submitted or started.")
     for line in never_launched:
         console.say(line)
     return sum(totals)
@@ -121,6 +122,10 @@ def scheduler_of(plan: Plan) -> Scheduler:
 
 def _resume(file: Path, plan: Plan) -> int | None:
     """Submit or start what is missing of one launch; return the number of runs, None if the launch removed itself."""
+    if plan.scheduler == LOCAL and is_held(file.parent / "lock"):
+        name = short_path(file.parent, plan.started_in)
+        console.say(f"{name} is skipped: its program is running, and starts its runs itself.")
+        return 0
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(lock_launch(file.parent, plan.started_in))
