@@ -15,7 +15,6 @@ from mlxp_core.interrupts import raise_on_signals
 from mlxp_core.launch.run_files import reset_record
 from mlxp_core.paths import short_path
 from mlxp_core.runs.directory import RunDirectory
-from mlxp_core.runs.info import read_info, write_info
 from mlxp_core.runs.starts import this_process
 from mlxp_core.schedulers.local import LocalScheduler
 
@@ -62,8 +61,7 @@ def run_scripts(runs: Sequence[RunDirectory], n_jobs: int | None, started_in: Pa
     with raise_on_signals():
         try:
             for run in runs:
-                reset_record(run)
-                write_info(run.info, read_info(run.info) | {"waits_in": this_process()})
+                reset_record(run, {"waits_in": this_process()})
             with closing(ended), console.progress(title, len(runs)) as progress:
                 for index, exit_status in ended:
                     failed += exit_status != 0

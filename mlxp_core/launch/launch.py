@@ -64,7 +64,7 @@ class Launch:
         self.submitted_before = submitted_before
         self.requests = submission_requests(plan, scheduler.options, directory)
         self.job_ids: dict[int, list[str]] = {}
-        self._files = RunFiles(plan, type(scheduler).__name__, scheduler.script)
+        self._files = RunFiles(directory, plan, type(scheduler).__name__, scheduler.script)
 
     def start(self, message: str) -> None:
         """Write a new launch, print a message, and submit the launch.

@@ -37,7 +37,7 @@ class LocalLaunch:
         self.directory = directory
         self.plan = plan
         self.scheduler = scheduler
-        self._files = RunFiles(plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
+        self._files = RunFiles(directory, plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
 
     def write(self) -> None:
         """Write everything, beginning with the plan.

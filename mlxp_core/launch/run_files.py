@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,29 @@ class RunFiles:
     """Writes the files of runs, and restores the directories of runs that are not launched after all.
 
     Args:
-        plan: The launch.
+        directory: Directory of the launch.
+        plan: What it launches.
         scheduler: Class name of the scheduler.
         script: Returns the text of a job's script.
         waits_here: Whether the runs wait in this process until it starts them. Their records then name it.
     """
 
-    def __init__(self, plan: Plan, scheduler: str, script: Callable[[Job], str], *, waits_here: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        plan: Plan,
+        scheduler: str,
+        script: Callable[[Job], str],
+        *,
+        waits_here: bool = False,
+    ) -> None:
         self._plan = plan
+        # What the records have of this launch
+        self._common: dict[str, Any] = {"launch": str(directory)}
+        if waits_here:
+            self._common["waits_in"] = this_process()
         self._scheduler = scheduler
         self._script = script
-        self._waits_in = {"waits_in": this_process()} if waits_here else {}
         self._settings = settings_text(plan.settings)
         # Directories of runs that are registered with the safe copy
         self._registered: set[Path] = set()
@@ -58,7 +70,7 @@ class RunFiles:
         if self._replaced[directory.job_return] is not None:
             directory.job_return.unlink()
         if self._plan.is_resubmission:
-            reset_record(directory)
+            reset_record(directory, self._common)
             return
         write_whole(directory.script, self._script(run.job), mode=0o777)
         info = self._info(directory)
@@ -80,7 +92,7 @@ class RunFiles:
             version=plan.version,
             is_new=is_new,
         )
-        return info | self._waits_in
+        return info | self._common
 
     def _register(self, directory: RunDirectory) -> None:
         """Register the directory of runs with the safe copy that they use, before a run there has a record."""
@@ -102,14 +114,18 @@ class RunFiles:
             remove_if_empty(directory)
 
 
-def reset_record(directory: RunDirectory) -> None:
+def reset_record(directory: RunDirectory, changes: Mapping[str, Any]) -> None:
     """Change the record of a run to that of a run that has not started again yet.
+
+    Args:
+        directory: Directory of the run.
+        changes: Entries to set.
 
     Raises:
         RunDirectoryError: The record cannot be written.
     """
     info = restarted(read_info(directory.info))
-    write_info(directory.info, info | {"scheduler": {**info["scheduler"], "scheduler_job_id": None}})
+    write_info(directory.info, {**info, "scheduler": {**info["scheduler"], "scheduler_job_id": None}, **changes})
 
 
 def _files(directory: RunDirectory) -> tuple[Path, ...]:

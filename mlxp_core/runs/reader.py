@@ -121,7 +121,7 @@ class RunRecord:
     def is_unsubmitted(self) -> bool:
         """Whether the run's last launch has not submitted it, according to the journal and the run's own record.
 
-        A recorded start after the plan was written shows that the run was submitted or started by hand.
+        A start that is recorded since the launch prepared the run shows that it was submitted, or started by hand.
         """
         launch, submission = self.launch, self.submission
         if launch is None:
@@ -129,10 +129,13 @@ class RunRecord:
         same_sweep = submission is not None and submission.sweep == launch.directory.parent
         if submission is not None and same_sweep and submission.launch in ("", launch.directory.name):
             return False
-        start, planned = seconds(self.info.get("start_time")), seconds(launch.at)
-        if start is None:
-            return submission is None or planned is not None
-        return planned is not None and start < planned
+        if self.start is None:
+            return True
+        if (prepared_by := self.info.get("launch")) is None:  # a run without a launch, before or after this one
+            started, planned = seconds(self.info.get("start_time")), seconds(launch.at)
+            return started is not None and planned is not None and started < planned
+        # The sweep may have been moved: its name and that of the launch are enough
+        return Path(str(prepared_by)).parts[-2:] != launch.directory.parts[-2:]
 
     @property
     def was_never_launched(self) -> bool:
