@@ -146,6 +146,16 @@ def test_a_second_start_is_refused(app: App) -> None:
 
 
 @pytest.mark.once
+def test_a_plain_run_in_the_directory_of_a_launch(app: App) -> None:
+    app.write_probe()
+    app.sweep("hydra/launcher=local", "hydra.launcher.dry_run=true", LOGGING)
+    assert listed(app) == {"1": ("NOT_SUBMITTED", "it was a dry run")}
+    assert app.run(LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1").status == 0
+    assert listed(app)["1"][0] == "COMPLETE"
+    assert "launch" not in info(app.directory / "logs" / "1")
+
+
+@pytest.mark.once
 def test_scripts_submitted_by_hand(cluster: Cluster) -> None:
     """What is queued or runs by hand is found, whatever the record says, and is cancelled and waited for."""
     app = cluster.app("starts-by-hand").write_probe()
