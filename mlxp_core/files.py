@@ -58,11 +58,15 @@ def write_new(path: Path, text: str, mode: int = 0o666) -> None:
 
 
 def _create(path: Path, text: str, mode: int, *, durable: bool) -> None:
-    with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        file.write(text)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        left = text.encode()
+        while left:  # one write, unless the disk is full
+            left = left[os.write(descriptor, left) :]
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_if_there(path: Path) -> bytes | None:

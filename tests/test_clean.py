@@ -102,7 +102,7 @@ def test_clean_keeps_running_runs(scheduler: Cluster) -> None:
     home = scheduler.app(f"actions-clean-{scheduler.launcher}")
     project = Project(home.directory / "project" / "tutorial", home.python, home.environment, home.user).create()
     project.launch("-m", "action=sleep600", f"hydra/launcher={scheduler.launcher}")
-    scheduler.wait_for(lambda: len(project.runs()) == 1, 150)
+    scheduler.wait_for(lambda: len(project.runs()) == 1, 400)
     for arguments in ((), ("--runs", "--status", "RUNNING")):
         result = mlxp(project, "clean", "-y", *arguments)
         assert "ept" in result.stdout, result.text
@@ -243,7 +243,7 @@ def test_a_run_starts_during_the_question(project: Project) -> None:
     again = project.start(
         project.python, "main.py", "action=sleep600", LOGGING, "hydra.callbacks.mlxp_logging.forced_log_id=1"
     )
-    wait_until(lambda: statuses(project) == {"1": "RUNNING"}, 100)
+    wait_until(lambda: statuses(project) == {"1": "RUNNING"}, 400)
     try:
         status, text = asked.end("y")
         assert (status, "logs/1 is kept: RUNNING" in text) == (1, True), text
@@ -331,7 +331,7 @@ def test_a_script_started_by_hand(project: Project) -> None:
     script = project.directory / "logs" / "1" / "script.sh"
     script.write_text(script.read_text().replace("export MLXP_START=", "sleep 100\nexport MLXP_START=", 1))
     again = project.start("bash", str(script))
-    wait_until(lambda: again.pid in running_scripts().values(), 100)
+    wait_until(lambda: again.pid in running_scripts().values(), 400)
     try:
         result = mlxp(project, "clean", "-y")
         assert (len(project.copies()), "logs/1 is running" in result.stdout) == (1, True), result.text
@@ -351,7 +351,7 @@ def test_resubmit_with_a_deleted_copy(scheduler: Cluster, cluster_project: Proje
     with scheduler.held() as held:
         project.launch("-m", "x=1", f"hydra/launcher={scheduler.launcher}", held, *option(links="[data]"))
         assert mlxp(project, "cancel", "1", "-y").status in (0, 1)
-        wait_until(lambda: statuses(project) == {"1": "CANCELLED"}, 100)
+        wait_until(lambda: statuses(project) == {"1": "CANCELLED"}, 400)
     project.write("answer.py", "VALUE = 2\n")
     project.commit()
     (copy,) = project.copies()

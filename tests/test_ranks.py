@@ -305,7 +305,7 @@ def test_versioning_stops_all_processes(tmp_path: Path) -> None:
     """Only the first process has a question; nobody can answer it here."""
     project = versioned(tmp_path)
     processes = [start(project, {**TORCH, "RANK": rank}, VERSIONED) for rank in ("0", "1")]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 1]
     assert "mlxp_versioning has a question" in outputs[0]
     assert "The first process of this run stopped before the run" in outputs[1]

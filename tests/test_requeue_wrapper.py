@@ -119,10 +119,13 @@ def start(argv, log):
 
 start_program, child_programs.start_program = child_programs.start_program, start
 saves = '''
-import signal, time
+import os, signal, time
 signal.signal(signal.SIGUSR2, lambda *_: open("notified", "a").write("notified "))
 open("ready", "w")
-time.sleep(3)
+end = time.monotonic() + 60
+while not os.path.exists("notified") and time.monotonic() < end:
+    time.sleep(0.05)
+time.sleep(1)
 '''
 programs = [
     child_programs.ChildProgram([sys.executable, "-c", code, name], Path("info.yaml"))

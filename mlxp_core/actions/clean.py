@@ -116,6 +116,9 @@ def _reasons(
     locked: bool,
 ) -> Iterator[str]:
     """Yield the reasons to keep a copy, other than missing directories of runs."""
+    if not os.path.lexists(path):
+        yield "another process is deleting it"
+        return
     if path.is_symlink():
         yield f"it is a symbolic link to {path.resolve()}"
     if path.stat().st_uid != os.getuid():
@@ -198,7 +201,7 @@ def delete_copy(copy: Copy, directory: Path) -> str:
     # A directory of runs that is missing may have been moved, and its records still name the commit
     all_known = not now.users.missing and not now.users.unreadable
     named = any(version_of(run).get("commit_hash") == commit for run in now.users.known)
-    if common is not None and all_known and not named and not path.with_name(commit).exists():
+    if common is not None and all_known and not named and not any(path.parent.glob(f"{commit}*")):
         with suppress(GitError):  # it had no such reference
             run_git(common, "update-ref", "-d", f"refs/mlxp/{commit}")
     return ""

@@ -43,6 +43,8 @@ def delete(path: Path) -> None:
                     folder.chmod(stat.S_IRWXU)
         shutil.rmtree(remains)
     except OSError as error:
+        if not remains.exists():  # another process, which found these remains, was faster
+            return
         raise RunDirectoryError(
             f"{path} was deleted only in part ({error.filename}: {error.strerror}). Delete {remains} yourself."
         ) from error

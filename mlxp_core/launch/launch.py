@@ -64,6 +64,8 @@ class Launch:
         self.submitted_before = submitted_before
         self.requests = submission_requests(plan, scheduler.options, directory)
         self.job_ids: dict[int, list[str]] = {}
+        # Whether this process wrote it, and so knows what was there before
+        self._is_new = False
         self._files = RunFiles(directory, plan, type(scheduler).__name__, scheduler.script)
 
     def start(self, message: str) -> None:
@@ -85,6 +87,7 @@ class Launch:
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
+        self._is_new = True
         self.plan.write(self.plan_file)
         for request in self.requests:
             self.write_request(request)
@@ -97,6 +100,9 @@ class Launch:
 
     def remove(self) -> None:
         """Remove a launch of which nothing was submitted, and restore the directories of its runs."""
+        if not self._is_new:  # also the second time: by now another launch may have this directory
+            return
+        self._is_new = False
         # First the file that makes it one to resume
         self.plan_file.unlink(missing_ok=True)
         self._files.restore(self.plan.runs)
@@ -225,7 +231,7 @@ class Launch:
         unsubmitted, submitted = self.unsubmitted, self.submitted
         in_doubt = (AnswerUnreadableError, SubmissionUnknownError)
         can_resume = isinstance(error, (SubmissionDeferredError, KeyboardInterrupt, *in_doubt))
-        if not submitted and not (self._has_attempts and can_resume):
+        if self._is_new and not submitted and not (self._has_attempts and can_resume):
             self.remove()
             none = f"Not submitted: {run_ranges(self.plan.runs)}." if self.submitted_before else NOTHING_SUBMITTED
             lines.append(none)

@@ -31,12 +31,14 @@ class LocalLaunch:
         directory: Directory of the launch, locked by this process.
         plan: Its plan.
         scheduler: Starts the runs.
+        skipped: Number of runs that `resume` left alone.
     """
 
     def __init__(self, directory: Path, plan: Plan, scheduler: LocalScheduler) -> None:
         self.directory = directory
         self.plan = plan
         self.scheduler = scheduler
+        self.skipped = 0
         self._files = RunFiles(directory, plan, LocalScheduler.__name__, scheduler.script, waits_here=True)
 
     def write(self) -> None:
@@ -103,7 +105,11 @@ class LocalLaunch:
     def _unstarted(self) -> list[PlannedRun]:
         """Return the runs that have not started, and that no process waits to start."""
         paths = [run.directory.path for run in self.plan.runs]
-        records = RunReader(paths[0].parent).read_some(paths) if paths[0].parent.is_dir() else []
+        if not paths[0].parent.is_dir():  # moved or deleted
+            console.say(f"{self.directory}: its runs are skipped, because {paths[0].parent} no longer exists.")
+            self.skipped = len(paths)
+            return []
+        records = RunReader(paths[0].parent).read_some(paths)
         resolved = StatusResolver().resolve(records)
         found: list[PlannedRun] = []
         for run, record, status in zip(self.plan.runs, records, resolved, strict=True):
@@ -111,6 +117,7 @@ class LocalLaunch:
             if not (is_last and record.is_unsubmitted):
                 continue
             if record.info and status.status != "NOT_SUBMITTED":
+                self.skipped += 1
                 console.say(f"{run.short_path} is skipped: {status.reason or status.status}.")
             else:
                 found.append(run)

@@ -47,14 +47,14 @@ def resume(directory: Path) -> int:
     """
     found = _find(directory)
     with raise_on_signals():
-        totals = [total for file, plan in found.plans if (total := _resume(file, plan)) is not None]
+        totals = [total for file, plan in found.plans if (total := _resume(file, plan, found)) is not None]
     never_launched = _never_launched(found, directory)
     if not totals:
         raise RunDirectoryError(
             f"There is no launch in {directory}: give the directory of numbered runs (./logs) or of a sweep."
             + "".join(f"\n{line}" for line in never_launched)
         )
-    if not sum(totals):
+    if not sum(totals) and not found.skipped:
         number = "1 launch" if len(totals) == 1 else f"{len(totals)} launches"
         console.say(f"Nothing to resume: all runs of {number} are submitted or started.")
     for line in never_launched:
@@ -69,10 +69,12 @@ class _Found:
     Attributes:
         plans: The plans of the launches, except dry runs, in the order in which they were written, with their files.
         unrecorded: Directories of runs without a record and without a plan.
+        skipped: Whether runs that are not submitted or started were left alone, which a message has said.
     """
 
     plans: list[tuple[Path, Plan]] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
+    skipped: bool = False
 
 
 def _find(directory: Path) -> _Found:
@@ -120,11 +122,18 @@ def scheduler_of(plan: Plan) -> Scheduler:
         return kind(read_options(kind.options_class, plan.options))
 
 
-def _resume(file: Path, plan: Plan) -> int | None:
+def _resume(file: Path, plan: Plan, found: _Found) -> int | None:
     """Submit or start what is missing of one launch; return the number of runs, None if the launch removed itself."""
+    name = short_path(file.parent, plan.started_in)
+    if plan.foreign and any(not other.foreign for _, other in found.plans):
+        console.say(f"{name} is skipped: {plan.foreign}.")
+        found.skipped = True
+        return 0
+    if plan.foreign:  # before its lock, which this user may not open
+        _refuse(file, plan)
     if plan.scheduler == LOCAL and is_held(file.parent / "lock"):
-        name = short_path(file.parent, plan.started_in)
         console.say(f"{name} is skipped: its program is running, and starts its runs itself.")
+        found.skipped = True
         return 0
     with ExitStack() as stack:
         try:
@@ -136,13 +145,23 @@ def _resume(file: Path, plan: Plan) -> int | None:
             return None
         plan = Plan.read(file)
         if plan.scheduler == LOCAL:
-            return local_launch(file.parent, plan).resume()
+            local = local_launch(file.parent, plan)
+            total = local.resume()
+            found.skipped |= local.skipped > 0
+            return total
         launch = Launch(file.parent, plan, scheduler_of(plan))
         with class_errors_reported(type(launch.scheduler)):
-            return _submit_missing(launch, lock)
+            return _submit_missing(launch, lock, found)
 
 
-def _submit_missing(launch: Launch, lock: int) -> int:
+def _refuse(file: Path, plan: Plan) -> None:
+    """Raise the error for a launch of another user."""
+    if plan.scheduler == LOCAL:
+        local_launch(file.parent, plan)
+    scheduler_of(plan)
+
+
+def _submit_missing(launch: Launch, lock: int, found: _Found) -> int:
     entries = read_entries(launch.directory.parent / SUBMISSIONS, "run", "job_id")
     recorded = {one["run"]: one["job_id"] for one in entries if one.get("launch") == launch.directory.name}
     for index, request in enumerate(launch.requests):
@@ -161,6 +180,7 @@ def _submit_missing(launch: Launch, lock: int) -> int:
         if runs
     ]
     if skipped:
+        found.skipped = True
         for text in skipped:
             console.say(f"{launch.short_path}: {text}")
         return _submit_apart(launch, free, skipped)

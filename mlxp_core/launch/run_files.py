@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mlxp_core.config.settings_file import settings_text
+from mlxp_core.errors import RunDirectoryError
 from mlxp_core.files import read_if_there, write_new, write_whole
 from mlxp_core.jobs.script import Job
 from mlxp_core.launch.plan import Plan, PlannedRun
 from mlxp_core.runs.directory import RunDirectory
-from mlxp_core.runs.info import new_info, read_info, restarted, write_info, write_new_info
+from mlxp_core.runs.info import info_text, new_info, read_info, restarted, write_info
 from mlxp_core.runs.starts import this_process
 from mlxp_core.versioning.copy_usage import register_runs
 
@@ -59,11 +60,10 @@ class RunFiles:
         """
         directory = run.directory
         if run.is_new and not os.path.lexists(directory.script):
-            self._replaced |= dict.fromkeys(_files(directory))
             self._register(directory)
-            write_new(directory.script, self._script(run.job), mode=0o777)
-            write_new(directory.settings, self._settings)
-            write_new_info(directory.info, self._info(directory, is_new=True))
+            self._write_new(directory.script, self._script(run.job), mode=0o777)
+            self._write_new(directory.settings, self._settings)
+            self._write_new(directory.info, info_text(self._info(directory, is_new=True)))
             return
         for file in _files(directory):
             self._replaced[file] = read_if_there(file)
@@ -77,6 +77,18 @@ class RunFiles:
         self._register(directory)
         write_whole(directory.settings, self._settings)
         write_info(directory.info, info)
+
+    def _write_new(self, path: Path, text: str, mode: int = 0o666) -> None:
+        """Write a file in a directory that this launch made."""
+        self._replaced[path] = None
+        try:
+            write_new(path, text, mode)
+        except FileExistsError:
+            del self._replaced[path]
+            raise RunDirectoryError(
+                f"{path} was written by another launch at the same time. Choose another directory (hydra.sweep.dir and "
+                "hydra.sweep.subdir)."
+            ) from None
 
     def _info(self, directory: RunDirectory, *, is_new: bool = False) -> dict[str, Any]:
         """Return the record of a run that waits for its start."""

@@ -13,7 +13,7 @@ import yaml
 
 from mlxp_core import yaml_files
 from mlxp_core.errors import RunRecordError
-from mlxp_core.files import read_regular, write_new, write_whole
+from mlxp_core.files import read_regular, write_whole
 from mlxp_core.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -62,17 +62,12 @@ def write_info(path: Path, info: dict[str, Any]) -> None:
     Raises:
         RunDirectoryError: The record cannot be written.
     """
-    write_whole(path, yaml_files.dump(info))
+    write_whole(path, info_text(info))
 
 
-def write_new_info(path: Path, info: dict[str, Any]) -> None:
-    """Write the first record in the directory of a run that has none.
-
-    Raises:
-        FileExistsError: There is a record.
-        RunDirectoryError: The record cannot be written.
-    """
-    write_new(path, yaml_files.dump(info))
+def info_text(info: dict[str, Any]) -> str:
+    """Return the text of a record."""
+    return yaml_files.dump(info)
 
 
 def main_file() -> str | None:
