@@ -162,7 +162,8 @@ class App:
 
     def give(self) -> None:
         """Make the directory the user's own."""
-        subprocess.run(["chown", "-R", f"{self.user}:", str(self.directory)], check=True)
+        # A job may remove a temporary file meanwhile
+        subprocess.run(["chown", "-R", f"{self.user}:", str(self.directory)], check=False, stderr=subprocess.DEVNULL)
 
     def write_probe(self, config: str = "x: 1\naction: null\n") -> App:
         """Make it the probe."""

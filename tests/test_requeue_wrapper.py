@@ -19,6 +19,7 @@ from mlxp_core.config.options import BatchOptions, OAROptions
 from mlxp_core.errors import OptionError
 from mlxp_core.jobs.script import Job
 from mlxp_core.runs.info import now
+from mlxp_core.runs.starts import this_process
 from mlxp_core.schedulers import OARScheduler, Scheduler
 from tests.programs import App
 
@@ -29,7 +30,12 @@ LATE = "while :; do sleep 0.1; done"
 
 def running(start: str) -> dict[str, Any]:
     """Return the record of a run that the start with this id began."""
-    return {"status": "RUNNING", "attempts": 1, "start_time": now(), "starts": [{"id": start, "job_id": None}]}
+    return {
+        "status": "RUNNING",
+        "attempts": 1,
+        "start_time": now(),
+        "starts": [{"id": start, "job_id": None, **this_process()}],
+    }
 
 
 class Run:
@@ -231,8 +237,10 @@ def test_the_end_of_a_run_that_shares_a_job(tmp_path: Path, limit: int, status: 
         run = tmp_path / str(place)
         run.mkdir()
         (run / "info.yaml").write_text(yaml.dump(running("1-1")))
-        one = ["--directory", str(run), "--info", str(run / "info.yaml"), "--start", "1-1", "--", "sh", "-c", line]
-        (run / "script.sh").write_text(f"exec {shlex.join([*wrapper, *one])}")
+        one = ["--directory", str(run), "--info", str(run / "info.yaml"), "--start", "1-PID", "--", "sh", "-c", line]
+        # The start has the process id of the script, as a script names it
+        start = f"sed -i s/1-1/1-$$/ {run / 'info.yaml'}"
+        (run / "script.sh").write_text(f"{start}; exec {shlex.join([*wrapper, *one])}".replace("1-PID", "1-$$"))
     argv = [*wrapper, "--directory", str(tmp_path), "--info", "info.yaml", "--shell", "sh", "--parallel", "2"]
     process = subprocess.Popen(argv, cwd=tmp_path)
     end = time.monotonic() + 120

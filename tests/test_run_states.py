@@ -37,7 +37,8 @@ def test_cancelled_while_pending(cluster: Cluster, request: pytest.FixtureReques
     first, second = cluster.job_ids(app)
     cluster.cancel([second])
     assert "PENDING -> CANCELLED (its job was cancelled)  x=2" in watching.stdout.readline()
-    assert statuses(app) == ["PENDING", "CANCELLED"]
+    # Who did not see the job pending does not conclude anything from its absence in the first minute
+    cluster.wait_for(lambda: statuses(app) == ["PENDING", "CANCELLED"])
     cluster.cancel([first])
     stdout, stderr = watching.communicate(timeout=900)
     assert stdout.splitlines()[-1] == "2/2 finished: 2 CANCELLED", stderr

@@ -114,6 +114,10 @@ def test_a_start_without_an_application(tmp_path: Path) -> None:
     record_exit_status(path, REFUSED, "2-2")
     assert read_info(path) == running
     release_lock(tmp_path / ".lock")
+    record_exit_status(path, 1, "2-2")
+    assert read_info(path) == running  # its process is alive
+    ended_here = {**running["starts"][-1], "process_id": 2**22 + 1}
+    write_info(path, {**running, "starts": [ended_here]})
     record_exit_status(path, 1, "2-2", "7")
     record = read_info(path)
     assert (record["status"], record["exit_status"]) == ("FAILED", 1)
@@ -131,7 +135,7 @@ def test_a_second_start_is_refused(app: App) -> None:
     app.run(LOGGING)
     process = app.start(app.python, "main.py", "-m", "hydra/launcher=local", LOGGING, "action=sleep600")
     run = app.directory / "logs" / "2"
-    app.wait_for(lambda: run.exists() and info(run).get("status") == "RUNNING")
+    app.wait_for(lambda: (run / "metadata" / "info.yaml").exists() and info(run).get("status") == "RUNNING")
     record = (run / "metadata" / "info.yaml").read_bytes()
     again = app.call("bash", str(run / "script.sh"))
     assert again.status == REFUSED

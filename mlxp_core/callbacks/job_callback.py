@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mlxp_core.callbacks.hooks import in_job, run_directory, stops_hydra
 from mlxp_core.callbacks.recorded_start import claim_run, job_id_of, keeps_record
 from mlxp_core.config.effective import settings_in_force
 from mlxp_core.config.settings_file import NO_SCHEDULER, Settings, settings_text
-from mlxp_core.errors import AppCommandError
+from mlxp_core.errors import AppCommandError, MlxpError
 from mlxp_core.files import write_whole
 from mlxp_core.jobs.app_command import current_app_command
 from mlxp_core.jobs.script import RUN_MARKER
@@ -158,12 +159,14 @@ def _error(job_return: JobReturn) -> dict[str, str] | None:
 # A process that the application forked has inherited these functions, and ends by sys.exit while the run continues
 def _record_exit(run: RunDirectory, start: str, process_id: int) -> None:
     if os.getpid() == process_id:
-        update_record(run.info, start, lambda info: _with_modules(run, ended(info, _EXIT)))
+        with suppress(MlxpError):  # a full disk: on_job_end has said so
+            update_record(run.info, start, lambda info: _with_modules(run, ended(info, _EXIT)))
 
 
 def _record_modules(run: RunDirectory, start: str, process_id: int) -> None:
     if os.getpid() == process_id:
-        update_record(run.info, start, lambda info: _with_modules(run, info))
+        with suppress(MlxpError):
+            update_record(run.info, start, lambda info: _with_modules(run, info))
 
 
 def _with_changed_files(info: dict[str, Any]) -> dict[str, Any]:

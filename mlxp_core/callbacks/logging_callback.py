@@ -159,8 +159,8 @@ class LoggingCallback(RecordingCallback):
         return path
 
     def _allocate(self) -> Path:
-        if self.forced_log_id == -1 and self.numbers:
-            return allocate_run(self.root, int(next(reversed(self.numbers.values()))))
+        if self.forced_log_id == -1 and self.numbers:  # checked for the first
+            return allocate_run(self.root)
         self._check()
         if self.forced_log_id == -1:
             return allocate_run(self.root)

@@ -19,7 +19,7 @@ from typing import Any
 from mlxp_core.errors import MlxpError
 from mlxp_core.runs.info import RunStatus, ended, read_info, restarted, write_info
 from mlxp_core.runs.start_lock import REFUSED, is_locked
-from mlxp_core.runs.starts import JOB_ID, is_current, new_start
+from mlxp_core.runs.starts import JOB_ID, current_start, is_alive_here, is_current, new_start
 
 # Type of the error in the record of a run that did not record an error of its own
 EXIT_STATUS = "ExitStatus"
@@ -59,6 +59,9 @@ def _ended(info: dict[str, Any], exit_status: int) -> dict[str, Any]:
 
 def _began_nothing(info: dict[str, Any], start: str, exit_status: int) -> bool:
     """Return whether the application of a start never began, in a run that did not complete."""
+    current = current_start(info)
+    if current is not None and info["status"] == RunStatus.RUNNING and is_alive_here(current) is not False:
+        return False  # where its lock cannot be seen, it may run on another machine
     known = {entry.get("id") for entry in info.get("starts") or () if isinstance(entry, dict)}
     return start not in known and exit_status != REFUSED and info.get("status") != RunStatus.COMPLETE
 

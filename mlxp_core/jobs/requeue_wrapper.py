@@ -22,9 +22,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlxp_core.commands import run_command
-from mlxp_core.errors import CommandError, MlxpError, RunDirectoryError
+from mlxp_core.errors import CommandError, MlxpError, RunDirectoryError, RunRecordError
 from mlxp_core.jobs.child_programs import ChildProgram, ChildPrograms
 from mlxp_core.jobs.record_end import EXIT_STATUS, record_exit_status
 from mlxp_core.runs.info import RunStatus, read_info, requeued, requeues, write_info
@@ -61,7 +62,7 @@ class RequeueWrapper:
         self._options = options
         self.start_time = time.time()
         self.is_shared = _SHARED in os.environ
-        self._requeues = max((requeues(read_info(program.info), options.job) for program in programs), default=0)
+        self._requeues = max((requeues(_read(program.info), options.job) for program in programs), default=0)
         # In a job that cannot be requeued, a notified program has the rest of the time
         grace_s = None if self.is_shared or self._why_not() else options.grace_s
         self.programs = ChildPrograms(
@@ -75,7 +76,7 @@ class RequeueWrapper:
 
     def was_interrupted(self, program: ChildProgram) -> bool:
         """Whether a program was notified and did not complete, without an exception of its own."""
-        info = read_info(program.info)
+        info = _read(program.info)
         has_failed = info.get("status") == RunStatus.FAILED and info["error"]["type"] != EXIT_STATUS
         own_failure = has_failed and is_current(info, self._start_of(program))
         return program.notified and program.exit_status not in (0, REFUSED) and not own_failure
@@ -93,7 +94,7 @@ class RequeueWrapper:
 
     def _start_of(self, program: ChildProgram) -> str:
         """Return the id of a program's start: that of the script around this process, or of the program, a script."""
-        return str(self._options.start or start_of_script(read_info(program.info), program.process_id or os.getpid()))
+        return str(self._options.start or start_of_script(_read(program.info), program.process_id or os.getpid()))
 
     def requeue(self, programs: Sequence[ChildProgram]) -> bool:
         """Have the job requeued, and say in the logs of these programs that it is, or why not; return whether it is.
@@ -104,15 +105,15 @@ class RequeueWrapper:
             return False
         why_not = self._why_not()
         if not why_not:
-            before = [(program.info, read_info(program.info)) for program in programs]
             try:
+                before = [(program.info, read_info(program.info)) for program in programs]
                 for path, info in before:
                     write_info(path, requeued(info, self._options.job))
                 why_not = self._ask()
                 if why_not:
                     for path, info in before:
                         write_info(path, info)
-            except RunDirectoryError as error:
+            except (RunDirectoryError, RunRecordError) as error:
                 why_not = f"its record cannot be updated. {error}"
         outcome = f"its job is requeued ({self._requeues + 1} of {self._options.max_requeues})."
         if why_not:
@@ -186,7 +187,7 @@ def run_several(options: Namespace) -> int:
     runs = [
         ChildProgram([options.shell, str(link / "script.sh")], link / options.info, link)
         for link in links
-        if read_info(link / options.info).get("status") != RunStatus.COMPLETE
+        if _read(link / options.info).get("status") != RunStatus.COMPLETE
     ]
     # Each has a wrapper of its own around its application, which SIGALRM makes end the application
     wrapper = RequeueWrapper(options, runs, options.parallel, signal.SIGALRM, 10)
@@ -198,6 +199,15 @@ def run_several(options: Namespace) -> int:
     for run in left:
         wrapper.record_end(run)
     return int(any(run.exit_status != 0 for run in runs))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a run's record, an empty one if it is damaged: the job has other runs, and an exit status of its own."""
+    try:
+        return read_info(path)
+    except RunRecordError as error:
+        print(f"mlxp: {error}", file=sys.stderr)
+        return {}
 
 
 def _parsed(words: Sequence[str]) -> Namespace:

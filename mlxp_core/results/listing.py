@@ -117,7 +117,7 @@ def check_statuses(words: set[str], rows: Sequence[Row]) -> None:
     Raises:
         SelectionError: There is no such status.
     """
-    known = {*STATES, *RunStatus.__members__, "UNKNOWN", "DAMAGED", "NOT_SUBMITTED"}
+    known = {*STATES, *RunStatus.__members__, "UNKNOWN", "DAMAGED", "NOT_SUBMITTED", "NEVER_LAUNCHED"}
     known |= {row.resolved.status for row in rows}
     for word in sorted(words - known):
         close = get_close_matches(word, known, n=1)

@@ -13,6 +13,8 @@ from mlxp_core.files import cannot_write, write_whole
 NUMBERS = ".numbers"
 # More lines than processes can append between a process's reading and its own line
 _TAIL_BYTES = 512
+# Directories that this process has prepared
+_made: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -101,29 +103,26 @@ def has_files(path: str) -> bool:
     return any(files for _, _, files in os.walk(path))
 
 
-def allocate_run(root: Path, last: int | None = None) -> Path:
+def allocate_run(root: Path) -> Path:
     """Make the directory of the next numbered run in `root`, an absolute path; numbers start at 1.
 
     This is safe against other processes and machines that do the same: mkdir is the lock. The cost does not depend on
     the number of runs.
 
-    Args:
-        root: Directory of the numbered runs.
-        last: The last number that this process took there; None if it took none.
-
     Raises:
         RunDirectoryError: The directory cannot be made.
     """
     try:
-        if last is None:
+        if root not in _made:
             _make_root(root)
-        number = (_last_number(root) if last is None else last) + 1
+            _made.add(root)
+        number = _last_number(root) + 1
         while True:
             try:
                 (root / str(number)).mkdir()
                 break
             except FileExistsError:
-                number = max(number, _last_number(root)) + 1
+                number += 1
         _append_number(root, number)
     except OSError as error:
         raise cannot_write(root, error) from error

@@ -31,7 +31,7 @@ class FileCache:
 
     def __init__(self, directory: Path | None, name: str = _NAME) -> None:
         self._file = directory / name if directory else None
-        self._prefix_length = len(str(directory)) + 1 if directory else 0
+        self._prefix = f"{directory}/" if directory else ""
         # By the file's path below the directory: its properties when it was read, and the value
         self._known = self._load()
         self._used: dict[str, list[Any]] = {}
@@ -52,7 +52,9 @@ class FileCache:
     def get(self, path: str, stat: os.stat_result, make: Callable[[], Any]) -> Any:
         """Return what `make` returns for a file with these properties, or what it returned for them before."""
         properties = [stat.st_mtime_ns, stat.st_size, stat.st_ino]
-        name = path[self._prefix_length :]
+        if not path.startswith(self._prefix):  # a run outside, of a sweep in the directory
+            return make()
+        name = path[len(self._prefix) :]
         entry = self._known.get(name)
         if entry is None or entry[0] != properties:
             entry = [properties, make()]

@@ -185,6 +185,10 @@ def _read_plan(file: Path) -> LaunchRecord | None:
     try:
         plan = PlanFile.read(file)
         runs = {run["directory"]: {**run, "place": place} for place, run in enumerate(plan.runs)}
+        for run in plan.runs:  # another user's plan may contain anything
+            if not (isinstance(run["sweep_overrides"], list) and isinstance(run["output_subdir"] or "", str)):
+                return None
+        int(plan.options.get("runs_per_job") or 1)
         paths = import_paths(plan.main_file, plan.app["cwd"], plan.app["environment"])
         return LaunchRecord(
             file.parent, plan.scheduler, dict(plan.options), paths, plan.array_size, runs, plan.at, plan.owner

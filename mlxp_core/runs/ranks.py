@@ -59,6 +59,8 @@ def start_of_all(environ: Mapping[str, str]) -> tuple[tuple[str, ...], bool] | N
     if environ.get("PMIX_NAMESPACE") and ("OMPI_COMM_WORLD_RANK" in environ or "PMIX_RANK" in environ):
         return ("pmix", environ["PMIX_NAMESPACE"], *job), False  # Open MPI 4 uses numbers again
     if "MPI_LOCALRANKID" in environ and "PMI_RANK" in environ:  # MPICH and Intel MPI name nothing but their own process
+        if environ.get("MPI_LOCALNRANKS", environ.get("PMI_SIZE")) != environ.get("PMI_SIZE"):
+            return None  # several machines, whose processes have nothing in common
         return ("mpich", str(os.getppid()), *job), False
     if "SLURM_PROCID" in environ and environ.get("SLURM_STEP_ID"):
         return ("slurm", environ["SLURM_STEP_ID"], *job), True

@@ -226,7 +226,7 @@ def _is_whole(info: Any) -> bool:
     """Return whether a record is complete; `scheduler` is the last part of a new one."""
     if not isinstance(info, dict) or not isinstance(info.get("scheduler"), dict):
         return False
-    return info.get("status") in RunStatus.__members__
+    return info.get("status") in RunStatus.__members__ and isinstance(info.get("log_dir") or "", str)
 
 
 def _overrides(path: str, subdir: str, cache: FileCache) -> Sequence[str]:

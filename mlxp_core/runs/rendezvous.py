@@ -35,6 +35,8 @@ _KEPT_S = 86400
 _MAX_OPEN_FILES = 64
 # After this time a process says what it waits for
 _SILENT_S = 20
+# Difference of the clocks of two hosts, in seconds
+_CLOCK_SLACK_S = 5
 
 # The descriptor of each file that this process has written, which holds its lock
 _written: dict[Path, int] = {}
@@ -147,21 +149,33 @@ def _read(path: Path, is_unique: bool) -> dict[str, Any] | None:
         locked, content = is_locked(path), json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    if not locked and not is_unique:
-        now = this_process()
-        is_ours = content["boot_id"] == now["boot_id"] and now["process_start"] is not None
-        # The first process has ended already; it wrote the file after this process had started
-        if not is_ours or content["ticks"] < now["process_start"]:
-            return None
+    # If the first process has ended already, it wrote the file after this process had started. An earlier file is of
+    # another program of the same step, or of another start under the same name
+    if not locked and not _is_later_than_this_process(content, is_unique):
+        return None
     return dict(content)
+
+
+def _is_later_than_this_process(content: Mapping[str, Any], is_unique: bool) -> bool:
+    now, process = _moment(), this_process()
+    if now["boot_id"] is None or process["process_start"] is None:
+        return is_unique
+    if content["boot_id"] == now["boot_id"]:
+        return bool(content["ticks"] >= process["process_start"])
+    started_at = now["at"] - (now["ticks"] - process["process_start"]) / os.sysconf("SC_CLK_TCK")
+    return is_unique and bool(content["at"] >= started_at - _CLOCK_SLACK_S)
 
 
 def _moment() -> dict[str, Any]:
     """Return the present moment, in clock ticks since the boot, as the system counts the starts of processes."""
     boot_id = this_process()["boot_id"]
     if boot_id is None or not hasattr(time, "CLOCK_BOOTTIME"):
-        return {"boot_id": None, "ticks": 0}
-    return {"boot_id": boot_id, "ticks": int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))}
+        return {"boot_id": None, "ticks": 0, "at": time.time()}
+    return {
+        "at": time.time(),
+        "boot_id": boot_id,
+        "ticks": int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")),
+    }
 
 
 def _remove_old(directory: Path) -> None:

@@ -14,8 +14,9 @@ def running_scripts() -> dict[str, int]:
 
     found = {}
     for process in psutil.process_iter(["cmdline"]):
-        for word in (process.info["cmdline"] or [])[1:3]:
-            if word.endswith("script.sh"):
+        program, *words = process.info["cmdline"] or [""]
+        for word in words[:2]:
+            if word.endswith("script.sh") and program.endswith("sh"):  # a shell, and not an editor
                 try:
                     found[str(Path(process.cwd(), word))] = process.pid
                 except psutil.Error:  # the process ended, or is another user's

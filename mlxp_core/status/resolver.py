@@ -35,6 +35,8 @@ from mlxp_core.status.scheduler_queries import Answer, SchedulerQueries
 
 # A scheduler may requeue a job that has ended (SLURM while it knows the job, MinJobAge), but not after so long
 _REQUEUE_WINDOW_S = 24 * 3600
+# Time after a submission in which a scheduler, or its accounting, may not list the job yet
+_ABSENCE_IGNORED_S = 60
 
 
 class StatusResolver:
@@ -67,10 +69,13 @@ class StatusResolver:
         for run in runs:
             if run.scheduler and run.scheduler != LOCAL:
                 asked = job_ids.setdefault(run.scheduler, [])
-                if run.submission is not None and _needs_query(run):
+                if _needs_query(run):
                     asked += run.job_ids
         # If the scheduler does not know these jobs, nothing follows
-        certain = {job for run in runs if "exit_status" in run.info or known_final_state(run) for job in run.job_ids}
+        ended: dict[bool, set[str]] = {True: set(), False: set()}
+        for run in runs:
+            ended["exit_status" in run.info or known_final_state(run) is not None].update(run.job_ids)
+        certain = ended[True] - ended[False]
         answers = {name: self._queries.states(name, list(dict.fromkeys(ids)), certain) for name, ids in job_ids.items()}
         final: list[tuple[RunRecord, JobState]] = []
         statuses = [self._resolve(run, answers, final) for run in runs]
@@ -119,9 +124,12 @@ class StatusResolver:
             state = first if first is not None and first.job_id != run.submitted_job else None
         if state is None and (known := known_final_state(run)):
             return JobState(known.state, run.job_id, known.reason)
-        if state is None and answer is not None and job in self._pending:
-            # SLURM removes a task that is cancelled while pending from its array, and forgets it
-            return JobState("CANCELLED", run.job_id)
+        if (state is None or state.is_inferred) and answer is not None:
+            if job in self._pending:
+                # SLURM removes a task that is cancelled while pending from its array, and forgets it
+                return JobState("CANCELLED", run.job_id)
+            if _is_fresh(run):
+                return None
         if state is not None and not state.has_started:
             self._pending.add(job)
         elif answer is not None:
@@ -140,6 +148,11 @@ class StatusResolver:
             resolved = self._status_without_job(run) if run.start or not jobs else None
         else:
             resolved = self._status_from_job(run, run.info, state, answered=answered)
+            if state is None and answered and resolved.status == "UNKNOWN" and _is_fresh(run):
+                reason = f"{self._queries.title(run.scheduler)} does not list its job {run.job_id} yet"
+                return ResolvedStatus(
+                    str(run.info.get("status", RunStatus.STARTING.value)), reason, False, Basis.RECORD
+                )
             # SLURM loses the processes of a job whose shell was killed, and the job of a lost node goes on for a while
             outlives = resolved.is_finished and run.info.get("status") == RunStatus.RUNNING
             if outlives and run.start and self._is_alive(run):
@@ -228,6 +241,12 @@ def _needs_query(run: RunRecord) -> bool:
     known = known_final_state(run)
     observed = seconds(known.at) if known else None
     return observed is None or time.time() - observed < _REQUEUE_WINDOW_S
+
+
+def _is_fresh(run: RunRecord) -> bool:
+    """Return whether the run was submitted so recently that the absence of its job means nothing."""
+    submitted = seconds(run.submission.at) if run.submission is not None else None
+    return submitted is not None and 0 <= time.time() - submitted < _ABSENCE_IGNORED_S
 
 
 def _is_conclusive(run: RunRecord) -> bool:
