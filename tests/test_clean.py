@@ -394,3 +394,15 @@ def test_resubmit_without_the_repository(project: Project) -> None:
     shutil.rmtree(project.directory / ".workdir")
     (project.root / ".git").rename(project.root / "git")
     assert "put a clone of it there" in refused("no longer exists: put a clone of it there").stderr
+
+
+def test_the_commit_of_a_copy_that_remains(project: Project) -> None:
+    """Its objects are kept as long as any copy of it exists, whatever the copy is called."""
+    copy = failing(project)
+    other = copy.with_name(f"{copy.name}-2")
+    shutil.copytree(copy, other, symlinks=True)
+    (other / "result.txt").touch()
+    shutil.rmtree(project.directory / "logs" / "1")
+    result = mlxp(project, "clean", "-y")
+    assert (project.copies(), result.status) == ([other], 0), result.text
+    assert f"refs/mlxp/{copy.name}" in project.state().refs

@@ -92,6 +92,18 @@ def test_killed_at_each_step(scheduler: Cluster) -> None:
 
 
 @pytest.mark.once
+def test_a_refused_resume(slurm: Cluster) -> None:
+    """The launch can still be resumed: the refusal may have been of the moment, or the site's configuration changes."""
+    app = install(slurm.app("resume-refused"))
+    launch(slurm, app, ["whole,subprocess.Popen:sbatch"], "hydra.launcher.partition=missing")
+    for _ in range(2):
+        result = resume(app, "whole")
+        assert (result.status, "invalid partition specified" in result.stderr) == (1, True), result.text
+        assert "Not submitted: whole/1-3. To submit them: mlxp resume" in result.stderr
+    assert all("finds out whether it was submitted" in reason for _, reason in listed(app, "whole").values())
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("step", ["open:answer.txt", "open:submissions.jsonl"])
 def test_resume_is_killed(slurm: Cluster, step: str) -> None:
     """`mlxp resume` of a launch that submitted nothing, or a part, is killed at each of its steps."""
