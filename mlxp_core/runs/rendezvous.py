@@ -161,7 +161,8 @@ def _is_later_than_this_process(content: Mapping[str, Any], is_unique: bool) -> 
     if now["boot_id"] is None or process["process_start"] is None:
         return is_unique
     if content["boot_id"] == now["boot_id"]:
-        return bool(content["ticks"] >= process["process_start"])
+        # Not in the same tick: the first process needs many to begin
+        return bool(content["ticks"] > process["process_start"])
     started_at = now["at"] - (now["ticks"] - process["process_start"]) / os.sysconf("SC_CLK_TCK")
     return is_unique and bool(content["at"] >= started_at - _CLOCK_SLACK_S)
 
