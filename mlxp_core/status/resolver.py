@@ -122,13 +122,13 @@ class StatusResolver:
             # A job that was restarted as another one is known by its first and by its last id only
             first = answer.states.get(run.submitted_job)
             state = first if first is not None and first.job_id != run.submitted_job else None
-        if state is None and (known := known_final_state(run)):
-            return JobState(known.state, run.job_id, known.reason)
-        if (state is None or state.is_inferred) and answer is not None:
-            if job in self._pending:
+        if state is None or state.is_inferred:
+            if known := known_final_state(run):
+                return JobState(known.state, run.job_id, known.reason)
+            if answer is not None and job in self._pending:
                 # SLURM removes a task that is cancelled while pending from its array, and forgets it
                 return JobState("CANCELLED", run.job_id)
-            if _is_fresh(run):
+            if answer is not None and _is_fresh(run):
                 return None
         if state is not None and not state.has_started:
             self._pending.add(job)
