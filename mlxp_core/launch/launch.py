@@ -64,7 +64,7 @@ class Launch:
         self.submitted_before = submitted_before
         self.requests = submission_requests(plan, scheduler.options, directory)
         self.job_ids: dict[int, list[str]] = {}
-        # Whether this process wrote it, and so knows what was there before
+        # Whether this process makes it, and so knows what was there before
         self._is_new = False
         self._files = RunFiles(directory, plan, type(scheduler).__name__, scheduler.script)
 
@@ -87,7 +87,6 @@ class Launch:
         """
         if len(self.plan.runs) > console.SILENT:
             console.say(f"Preparing {len(self.plan.runs)} runs ...")
-        self._is_new = True
         self.plan.write(self.plan_file)
         for request in self.requests:
             self.write_request(request)
@@ -111,6 +110,7 @@ class Launch:
     @contextmanager
     def removed_on_failure(self) -> Iterator[None]:
         """Remove a new, locked launch again after an error or interrupt before the first submission."""
+        self._is_new = True
         try:
             yield
         except BaseException:
