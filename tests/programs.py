@@ -46,7 +46,7 @@ def main(config: DictConfig) -> object:
         "pythonpath": os.environ.get("PYTHONPATH"),
     }
     Path(seen["output_dir"], "seen.json").write_text(json.dumps(seen))
-    print("a line on stdout")
+    print("a line on stdout", flush=True)
     print("a line on stderr", file=sys.stderr)
     action = config.get("action")
     if action == "raise":
