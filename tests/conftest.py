@@ -126,10 +126,18 @@ def cluster_app(cluster: Cluster, request: pytest.FixtureRequest) -> App:
 
 _SCHEDULERS = ("slurm", "oar", "own_slurm", "slurm_without_accounts", "slurm-no-accounting")
 # Modules whose tests take a second and more each: `make quick` runs the first of each, and none of the slowest
-_SLOWEST = {"test_composition", "test_hydra_suites", "test_packaging"}
+_SLOWEST = {"test_cli_actions", "test_composition", "test_hydra_suites", "test_packaging", "test_values"}
 _SLOW = {
-    *("test_callbacks", "test_clean", "test_cli_actions", "test_dialogue", "test_docs", "test_functions"),
-    *("test_local", "test_metrics", "test_run_guard", "test_safe_copy"),
+    *("test_callbacks", "test_clean", "test_dialogue", "test_docs", "test_functions"),
+    *(
+        "test_local",
+        "test_metrics",
+        "test_ranks",
+        "test_requeue_wrapper",
+        "test_results",
+        "test_run_guard",
+        "test_safe_copy",
+    ),
     *("test_source_roots", "test_staging", "test_start_forms", "test_tables", "test_versioning"),
     *("test_versioning_bad_input", "test_versioning_changed_files", "test_versioning_template"),
 }

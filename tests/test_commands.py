@@ -49,6 +49,7 @@ def test_the_output_of_a_session_is_appended(tmp_path: Path) -> None:
     assert (out.read_text(), err.read_text()) == ("out\nout\n", "err\nerr\n")
 
 
+@pytest.mark.slow
 def test_ending_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in a session is ended: what ignores SIGTERM, and what has a process group of its own, too."""
     mine = os.getpid()  # other tests on this machine have the same programs
