@@ -38,7 +38,7 @@ def write_whole(path: Path, text: str, mode: int = 0o666, *, durable: bool = Fal
 
 
 def write_new(path: Path, text: str, mode: int = 0o666) -> None:
-    """Write a file in a directory that nobody reads yet; one operation of the file system instead of three.
+    """Create a file that has no readers yet, by one operation of the file system instead of three.
 
     Args:
         path: The file, which must not exist.

@@ -31,7 +31,7 @@ class LocalLaunch:
         directory: Directory of the launch, locked by this process.
         plan: Its plan.
         scheduler: Starts the runs.
-        skipped: Number of runs that `resume` left alone.
+        skipped: Number of runs that `resume` skipped.
     """
 
     def __init__(self, directory: Path, plan: Plan, scheduler: LocalScheduler) -> None:

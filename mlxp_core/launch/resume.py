@@ -69,7 +69,7 @@ class _Found:
     Attributes:
         plans: The plans of the launches, except dry runs, in the order in which they were written, with their files.
         unrecorded: Directories of runs without a record and without a plan.
-        skipped: Whether runs that are not submitted or started were left alone, which a message has said.
+        skipped: Whether some unfinished runs were skipped; a message has named them.
     """
 
     plans: list[tuple[Path, Plan]] = field(default_factory=list)

@@ -83,7 +83,7 @@ def is_locked(path: Path) -> bool:
 
 
 def release_lock(path: Path) -> None:
-    """Release the lock of a run that has ended, in a process that goes on with other runs."""
+    """Release the lock of a run that has ended; the process may continue with other runs."""
     descriptor = _held.pop(path, None)
     if descriptor is not None:
         os.close(descriptor)

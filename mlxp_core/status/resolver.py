@@ -23,6 +23,7 @@ from mlxp_core.schedulers.job_state import JobState
 from mlxp_core.status.job_history import known_final_state, record_final_states
 from mlxp_core.status.local_processes import running_scripts
 from mlxp_core.status.rules import (
+    ABSENCE_IGNORED_S,
     COMPLETE,
     NO_EXIT,
     Basis,
@@ -35,8 +36,6 @@ from mlxp_core.status.scheduler_queries import Answer, SchedulerQueries
 
 # A scheduler may requeue a job that has ended (SLURM while it knows the job, MinJobAge), but not after so long
 _REQUEUE_WINDOW_S = 24 * 3600
-# Time after a submission in which a scheduler, or its accounting, may not list the job yet
-_ABSENCE_IGNORED_S = 60
 
 
 class StatusResolver:
@@ -153,7 +152,7 @@ class StatusResolver:
                 return ResolvedStatus(
                     str(run.info.get("status", RunStatus.STARTING.value)), reason, False, Basis.RECORD
                 )
-            # SLURM loses the processes of a job whose shell was killed, and the job of a lost node goes on for a while
+            # SLURM loses the processes of a job whose shell was killed, and processes on a lost node may still run
             outlives = resolved.is_finished and run.info.get("status") == RunStatus.RUNNING
             if outlives and run.start and self._is_alive(run):
                 return ResolvedStatus("RUNNING", f"its process runs, but {resolved.reason}", False, Basis.RECORD)
@@ -246,7 +245,7 @@ def _needs_query(run: RunRecord) -> bool:
 def _is_fresh(run: RunRecord) -> bool:
     """Return whether the run was submitted so recently that the absence of its job means nothing."""
     submitted = seconds(run.submission.at) if run.submission is not None else None
-    return submitted is not None and 0 <= time.time() - submitted < _ABSENCE_IGNORED_S
+    return submitted is not None and 0 <= time.time() - submitted < ABSENCE_IGNORED_S
 
 
 def _is_conclusive(run: RunRecord) -> bool:

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from mlxp_core.runs.info import RunStatus
 from mlxp_core.schedulers.job_state import JobState
 
+# Time after a submission in which a scheduler, or its accounting, may not list the job yet, in seconds
+ABSENCE_IGNORED_S = 60
+
 _REASONS = {
     "TIMEOUT": "time limit reached; increase hydra.launcher.timeout_min (or hydra.launcher.max_requeues)",
     "OUT_OF_MEMORY": "it used more memory than requested; increase hydra.launcher.mem_gb",

@@ -17,14 +17,11 @@ from mlxp_core.launch.launch import Launch
 from mlxp_core.launch.plan import PlannedRun
 from mlxp_core.runs.info import RunStatus, read_info
 from mlxp_core.schedulers.job_state import JobState
-from mlxp_core.status.rules import Basis, completed, status_from_job
+from mlxp_core.status.rules import ABSENCE_IGNORED_S, Basis, completed, status_from_job
 
 # Time after the end of its job in which a run's last record may become visible here: NFS caches the attributes of a
 # file for up to a minute (nfs(5), acregmax)
 _RECORD_TIMEOUT_S = 60
-# Time after the submission in which the absence of a job means nothing: the scheduler, or its accounting, may not list
-# it yet
-_ABSENCE_IGNORED_S = 60
 
 
 def wait_for(launch: Launch) -> list[JobReturn]:
@@ -105,7 +102,7 @@ class _PendingRun:
             states: States of all jobs that the scheduler knows; None if it did not answer.
         """
         state = None if states is None else states.get(self.job_id)
-        if (state is None or state.is_inferred) and time.monotonic() - self._submitted < _ABSENCE_IGNORED_S:
+        if (state is None or state.is_inferred) and time.monotonic() - self._submitted < ABSENCE_IGNORED_S:
             state = states = None
         if state is not None:
             self.state = state.name
